@@ -116,7 +116,7 @@ def verify(
         bool,
         typer.Option(
             "--accept-changed-data",
-            help="Measure with the data, a given teacher, settings and alignment as they are now.",
+            help="Measure although the data, a given teacher, the settings or the alignment have changed since.",
         ),
     ] = False,
 ) -> None:
@@ -137,7 +137,9 @@ def attribute(
         Literal["mean", "[MASK]", "zero"],
         typer.Option(help="The baseline of integrated gradients; [MASK] needs the fewest steps, zero is AD-KD's."),
     ] = "mean",
-    portions: Annotated[int, typer.Option(min=1, help="Portions in which tokens are removed for faithfulness.")] = 8,
+    portions: Annotated[
+        int, typer.Option(min=1, help="Number of portions in which tokens are removed to measure faithfulness.")
+    ] = 8,
 ) -> None:
     """Compute attribution maps, and teaching modes for causal LMs, and add both to a run's report."""
     with user_errors():
@@ -171,9 +173,12 @@ def evaluate(
             callback=at_home,
         ),
     ] = [],  # noqa: B006
-    stride: Annotated[int | None, typer.Option(min=1, help="Tokens that a row of text moves on by.")] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="For texts of a causal LM: rows overlap, and each begins this many tokens later."),
+    ] = None,
     one_mask_a_row: Annotated[
-        bool, typer.Option(help="Mask every token of a masked LM's text once and alone.")
+        bool, typer.Option(help="For texts of a masked LM: mask one token per row, for the pseudo-perplexity.")
     ] = False,
     submission: Annotated[
         bool, typer.Option(help="Write GLUE's file of predictions for the task's test rows.")
@@ -184,10 +189,15 @@ def evaluate(
     ] = None,
     harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
     chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of rows of each.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of rows of each task, text or file of prompts.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest response in tokens.")] = 128,
 ) -> None:
-    """Measure a checkpoint or a run on a task, or a run's causal LMs: perplexity, responses, tasks of a harness."""
+    """Measure a checkpoint or a run on a task; without --task, measure the causal LMs of a run.
+
+    Causal LMs are measured by perplexity, by responses to instructions, and on tasks of lm-evaluation-harness.
+    """
     given = given_options(evaluate, locals())
     leave_to_the_first(wanted=submission)
     with user_errors():
@@ -228,7 +238,8 @@ def search(
         found = search_run(run, student=student, seed=seed, component=component, rank=rank)
         typer.echo(search_table(found))
         supported = [proposal for proposal in found.proposals if proposal.supported]
-        typer.echo(f"\n{run / 'found_alignment.yaml'}" if supported else "\nHeld-out pairs support no layer.")
+        unsupported = "The held-out pairs support none of the proposed layers, so no alignment was written."
+        typer.echo(f"\n{run / 'found_alignment.yaml' if supported else unsupported}")
 
 
 @app.command()
@@ -237,7 +248,7 @@ def report(
 ) -> None:
     """Print the report of a finished run, fine-tuning or pipeline, or compare several runs side by side.
 
-    The page of a run is written again.
+    It also writes report.html of a single run again.
     """
     leave_to_the_first()
     with user_errors():

@@ -1,4 +1,4 @@
-"""Error messages about declared data, as its author wrote it: the path, the given value, the nearest valid name."""
+"""Helpers for error messages about a user's input (path, given value, nearest valid name), and `read_yaml`."""
 
 import difflib
 import os
@@ -14,7 +14,7 @@ from causalkd.files.strict_yaml import load_text
 
 
 def nearest(given: str, valid: list[str]) -> str:
-    """The valid name nearest to the given one, as `did you mean …?`, or all valid names when none is near."""
+    """The valid name nearest to the given one, as `did you mean …?`; if none is near, all valid names."""
     close = difflib.get_close_matches(given, valid, n=1, cutoff=0.4)
     return f"did you mean {close[0]}?" if close else f"choose one of {', '.join(valid)}"
 
@@ -81,7 +81,7 @@ def few(names: Sequence[object], most: int = 12) -> str:
 
 
 def shown(given: object) -> str:
-    """A value as Python writes it, cut where it is long, so that what is to be done about it stands after it."""
+    """A value as Python writes it, cut if it is long, so that a message can go on after it."""
     return _cut(repr(given), _VALUE)
 
 
@@ -101,7 +101,7 @@ def fault_lines(error: ValidationError, model: type[BaseModel], prefix: str = ""
     found = error.errors(include_url=False)
     # pydantic also calls a list too short when its items have faults; that is not a second fault.
     above = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))}
-    # Where keys or a list were given and a text may stand too, their faults count, and not that they are no text.
+    # If keys or a list were given where a text is allowed too, their faults count, and not that they are not a text.
     inside = {fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]) - 1)}
     faults = [
         fault
@@ -149,7 +149,7 @@ def _locate(
 
 
 def _value_type(annotation: Any) -> tuple[Any, bool]:
-    """The type of a key's value, and whether it stands below a name that the user gives, as in a mapping."""
+    """The type of a key's value, and whether the value is below a name that the user gives, as in a mapping."""
     named = get_origin(annotation) is Mapping
     return (get_args(annotation)[1], True) if named else (annotation, False)
 

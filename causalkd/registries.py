@@ -1,4 +1,6 @@
-"""Registries of objectives, divergences, tasks and baselines: how an entry is added, and how a recipe names one."""
+"""Helpers for the tables of objectives, divergences, tasks and baselines: adding an entry, and naming it in a
+recipe.
+"""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -11,21 +13,24 @@ from causalkd.errors import nearest
 
 
 class KeyOf:
-    """Lets a field hold the keys of a table alone: `Annotated[str, KeyOf(TABLE)]`.
+    """Restricts a field to the keys of a table: `Annotated[str, KeyOf(TABLE)]`.
 
     The table is looked at when a value is read and when a schema is printed, so a key that is registered later counts.
     """
 
     def __init__(self, table: Mapping[str, Any], *, checked: bool = True) -> None:
-        """The schema alone names the keys where `checked` is False; whoever uses the value then refuses others."""
+        """Args:
+        table: The table.
+        checked: False lists the keys in the schema only, for fields whose user refuses unknown keys itself.
+        """
         self.table, self._checked = table, checked
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """The field's own schema, and then a look into the table."""
+        """The field's own schema, followed by the check of the key."""
         return core_schema.no_info_after_validator_function(self._known, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict:
-        """The keys that there are now."""
+        """The keys that are registered when the schema is printed."""
         return {"type": "string", "enum": list(self.table)}
 
     def _known(self, key: str) -> str:
@@ -49,7 +54,7 @@ def remove(table: dict[str, Any], what: str, key: str) -> None:
     """Takes an entry out of a table.
 
     Raises:
-        ValueError: There is none of this key.
+        ValueError: There is no entry with this key.
     """
     if key not in table:
         raise ValueError(f"there is no entry {key!r} in the table of {what}; {nearest(key, list(table))}")
@@ -57,7 +62,7 @@ def remove(table: dict[str, Any], what: str, key: str) -> None:
 
 
 def imported(what: Any) -> Any:
-    """What an entry names: itself, or where it is as `module:name`, so that a table needs no heavy import."""
+    """An object that an entry gives itself, or as `module:name`, so that a table needs no heavy import."""
     if not isinstance(what, str):
         return what
     module, _, name = what.partition(":")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.verification.interventions.counterfactuals import Counterfactual, Intervened, ModelPass
-from causalkd.verification.interventions.passes import Metric
+from causalkd.verification.interventions.passes import Observer
 from causalkd.verification.interventions.plan import Comparison, Intervention
 from causalkd.verification.interventions.predictions import Predictions
 
@@ -48,7 +48,11 @@ class Drawn:
         self.head, self.sizes, self._seed, self._choices, self._effect = head, sizes, seed, choices, effect
 
     def pass_over(
-        self, teacher: Sequence[Metric], student: Sequence[Metric], untrained: Sequence[Metric], batches: Iterable[int]
+        self,
+        teacher: Sequence[Observer],
+        student: Sequence[Observer],
+        untrained: Sequence[Observer],
+        batches: Iterable[int],
     ) -> None:
         """What `run_passes` does, with drawn predictions."""
         for number in batches:
@@ -57,7 +61,7 @@ class Drawn:
             for observer in (*teacher, *student, *untrained):
                 observer.finish()
 
-    def _see(self, model: str, observers: Sequence[Metric], number: int) -> None:
+    def _see(self, model: str, observers: Sequence[Observer], number: int) -> None:
         passes, plain = self._passes(model, number)
         for observer in observers:
             observer.start(passes)

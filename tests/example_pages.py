@@ -7,7 +7,7 @@ from typing import Any
 from analysis.pages.report_page import render
 from causalkd.attribution.maps import AttributionMap
 from causalkd.verification.results.report import VerificationReport
-from causalkd.verification.results.rows import Departure, DistanceRow
+from causalkd.verification.results.rows import Mismatch, OffDistributionRow
 from tests.example_maps import example_distances, example_maps, example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
@@ -51,16 +51,16 @@ def of_a_language_model() -> str:
 def _long_names() -> str:
     report = example_report((ARABIC, CHINESE, FORTY), seeds=1)
     departures = (
-        Departure(
+        Mismatch(
             *(ARABIC, 0, "premise", "كل كلب يركض في الحديقة", "لا كلب يركض", (("كل", "لا"),)),
             *("يستلزم", "يناقض", "يستلزم", "يستلزم", 0.97, 0.02, 3.4),
         ),
-        Departure(
+        Mismatch(
             *(CHINESE, 0, "premise", "每只狗都在公园里跑步", "没有狗在跑步", (("每", "没"),)),
             *("蕴含", "矛盾", "蕴含", "蕴含", 0.97, 0.02, 3.4),
         ),
     )
-    far = DistanceRow(CHINESE, 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
+    far = OffDistributionRow(CHINESE, 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
     report = dataclasses.replace(report, mismatches=departures, off_distribution=(far,))
     report = dataclasses.replace(report, attribution=example_results((ARABIC, CHINESE), seeds=1))
     maps = maps_of((ARABIC, CHINESE))

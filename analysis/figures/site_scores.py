@@ -22,7 +22,7 @@ def site_scores(report: VerificationReport) -> Figure:
         for line, name in enumerate(names):
             chosen = [summary for summary in students if summary.name == name]
             levels = [summary.aligned if title == "aligned" else summary.other for summary in chosen]
-            counted += [level for level in levels if level.cells]
+            counted += [level for level in levels if level.sites]
             _draw_student(ax, line, levels, colours[name])
         _name_axes(ax, title, counted)
         ax.set_yticks(range(len(names)), [_label(name, students) for name in names])
@@ -65,9 +65,9 @@ def _name_axes(ax: Axes, title: str, counted: list[SiteScores]) -> None:
     if counted:
         n = counted[0].effective_pairs or 0
         level = counted[0]
-        cells = "1 site" if level.cells == 1 else f"{level.cells} sites"
-        cells = cells if level.counted == level.cells else f"{level.counted} of {cells}"
-        ax.set_title(f"{title}: {cells}, n = {n:.0f} effective pairs{' a site' if level.cells > 1 else ''}")
+        cells = "1 site" if level.sites == 1 else f"{level.sites} sites"
+        cells = cells if level.counted == level.sites else f"{level.counted} of {cells}"
+        ax.set_title(f"{title}: {cells}, n = {n:.0f} effective pairs{' a site' if level.sites > 1 else ''}")
     else:
         ax.set_title(f"{title}: none")
     ax.set_xlim(-0.02, 1.02)

@@ -1,1 +1,1 @@
-"""Alignments: which sites correspond, and the interchange intervention that both training and verification run."""
+"""Alignments, which say which sites correspond, and the interchange intervention of training and verification."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, model_validato
 
 _NUMBERS = np.dtype("<f4")
 _ORTHONORMAL = 1e-4
-"""The allowed difference of products of columns from one and zero, for rounding in float32."""
+"""The allowed difference of columns' products from one and zero, for rounding in float32."""
 
 
 class Basis(BaseModel):

@@ -1,6 +1,6 @@
 """The interchange intervention: run base with a source's activations at some sites. Training and verification use it.
 
-Definition: DIITO (Wu et al. 2022, section 3), after Geiger et al. 2021. What differs from two plain forwards is cost:
+Definition: DIITO (Wu et al. 2022, section 3), after Geiger et al. 2021. Only the cost differs from two plain forwards:
 blocks before the first site are taken from the base run, and a source is run no further than it is read.
 """
 
@@ -34,11 +34,11 @@ def interchange(
     The k-th selected base position of a row receives the activation of the k-th selected source position of the same
     row. Several sites are intervened on in one run, each with the activation of the source's own plain run. Gradient
     flows through the base and the source (a teacher has none). With dropout on, everything before the first site keeps
-    the base run's dropout, and everything after it draws its own. Where a base has its run's rows in another order
-    (`as_base`), a row has inside the first site's block the dropout of the row whose place it takes.
+    the base run's dropout, and everything after it draws its own. If the base is a run with reordered rows
+    (`ForwardOutput.as_base`), row i has inside the first site's block the dropout of the run's original row i.
 
-    Costs the blocks after the first site, including its own where it lies inside one, plus a forward for a base given
-    as inputs, plus the blocks up to the last site that is read for a source given as inputs.
+    Costs the blocks after the first site, including its own if it lies inside one, plus a forward for a base given as
+    inputs, plus the blocks up to the last site that is read for a source given as inputs.
 
     Args:
         model: Teacher or student.
@@ -52,8 +52,8 @@ def interchange(
 
     Raises:
         ValueError: There are no sites, or they are another model's; a position is padding or written twice, base and
-            source have different numbers of rows, a run lacks what is needed of it, or the model is in a state in
-            which hooks inside its blocks give wrong gradients.
+            source have different numbers of rows, a run lacks hook points that are needed, or the model is in a state
+            in which hooks inside its blocks give wrong gradients.
     """
     _refuse_unsafe(model)
     _check_sites(model, sites)
@@ -86,7 +86,7 @@ def hook_points_needed(model: HookedModel, sites: Iterable[ResolvedSite]) -> tup
 
 
 def _check_sites(model: HookedModel, sites: Sequence[ResolvedSite]) -> None:
-    """Names like `blocks.1` are the same in every model, but not the modules and widths that they stand for."""
+    """Names like `blocks.1` are the same in every model, but not the modules and widths that they denote."""
     if not sites:
         raise ValueError("there is no site to intervene on; give at least one")
     own = set(model.hook_points())
@@ -111,7 +111,7 @@ def _first(sites: Iterable[ResolvedSite]) -> HookPoint:
 
 
 def _resume_hook_point(model: HookedModel, sites: Iterable[ResolvedSite]) -> HookPoint | None:
-    """The last block boundary that no site changes; None when a site comes before every block."""
+    """The last block boundary that no site changes; None if a site comes before every block."""
     first = _first(sites)
     if first.component == "token_embedding":
         return None
@@ -138,7 +138,7 @@ def _from_first_site(model: HookedModel, sites: Sequence[ResolvedSite], base: Fo
 
 
 def _replays(model: HookedModel, first: HookPoint) -> bool:
-    # Where one block ends and the next starts, nothing random happens between the site and the resumed blocks.
+    # At a block boundary nothing random happens between the site and the resumed blocks.
     return model.training and first.is_inside
 
 
@@ -187,7 +187,7 @@ def _by_position(positions: Positions, length: int) -> tuple[Int[Tensor, "batch 
     """The source position that replaces each base position, and whether there is one.
 
     A dense map instead of an indexed write: filler never collides with a real write at position 0, and one `where`
-    leaves untouched values as they were to the bit.
+    leaves all other values unchanged to the bit.
     """
     slots = positions.base.where(positions.valid, length)  # filler goes to a spare slot past the end
     index = slots.new_zeros(slots.shape[0], length + 1).scatter(1, slots, positions.source)

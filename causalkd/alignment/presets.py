@@ -16,9 +16,9 @@ def preset(name: str, teacher_layers: int, student_layers: int) -> Alignment:
     """An alignment of block outputs, with the paper's positions: random spans of 0.3 of the row.
 
     `middle`: the middle blocks. `late`: the third and the second block from the end. `full`: every student block, with
-    the teacher blocks it stands for. As in the paper (section 4) for a teacher of 12 and students of 6 and 3 layers.
-    A last block, whose output matters at no position but those the head reads, is used by `full` alone, and by `middle`
-    and `late` where a model has no other.
+    the teacher blocks it replaces. For a teacher of 12 and students of 6 and 3 layers these are the paper's alignments
+    (section 4). The output of the last block, of which only the positions that the head reads matter, is used only by
+    `full`, and by the others if a model has a single layer.
 
     Args:
         name: `middle`, `late` or `full`.

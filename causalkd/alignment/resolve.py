@@ -56,7 +56,7 @@ def resolve(alignment: Alignment, teacher: HookedModel, student: HookedModel) ->
 
     Raises:
         ValueError: Something does not fit; every fault is a line, with its path and the nearest valid name. Or teacher
-            and student are in each other's place.
+            and student are reversed.
     """
     check_order(teacher, student)
     faults = _name_faults(alignment)

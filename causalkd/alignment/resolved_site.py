@@ -19,9 +19,9 @@ class ResolvedSite:
     """A site that exists in a model.
 
     Attributes:
-        hook_point: Where base's activation is replaced.
+        hook_point: The hook point where base's activation is replaced.
         columns: The columns that the intervention replaces, in order; None for all.
-        source: Where the source's activation is read; None for `hook_point`. The number of coordinates must be equal.
+        source: The hook point where the source's activation is read, with as many coordinates; None for `hook_point`.
         basis: Orthonormal columns that span the subspace of the intervention, instead of `columns`.
     """
 
@@ -44,7 +44,7 @@ class ResolvedSite:
 
     @cached_property
     def identity(self) -> tuple[Any, ...]:
-        """What two sites have in common where they are one: all of it as plain values, tensors to the last bit."""
+        """All of the site as plain values, tensors to the last bit; two sites are the same if these are equal."""
         return (
             self.hook_point,
             None if self.columns is None else tuple(self.columns.tolist()),

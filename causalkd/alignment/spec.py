@@ -1,4 +1,4 @@
-"""Which sites of a teacher and a student correspond: pure data, in pyvene's vocabulary, as YAML or Python."""
+"""The declaration of corresponding sites of a teacher and a student, in pyvene's vocabulary, as YAML or Python."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,20 +27,20 @@ class Site(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     layer: StrictInt
-    """Index of the block, from 0; left out where `component` is a TransformerLens hook name."""
+    """Index of the block, from 0; left out if `component` is a TransformerLens hook name."""
     component: str = "block_output"
     """pyvene's component name, or a TransformerLens hook name such as `blocks.6.hook_resid_post`. `hook_attn_out` and
-    `hook_mlp_out` go by architecture: they are taken where TransformerLens means the output of the sublayer's last
+    `hook_mlp_out` are accepted for architectures in which TransformerLens means the output of the sublayer's last
     linear map."""
     unit: Literal["pos", "h.pos"] = "pos"
     """Positions, or positions of attention heads."""
     heads: tuple[StrictInt, ...] | None = None
-    """Which heads are intervened on, with unit `h.pos`; None for all. Ours: pyvene takes them with each call."""
+    """The heads that are intervened on, with unit `h.pos`; None for all. Ours: pyvene takes them with each call."""
     subspace_partition: tuple[tuple[StrictInt, ...], ...] | None = None
     """Groups of columns of a unit (of one head, with `h.pos`): two numbers are a range `[start, stop]`, any other count
     lists columns."""
     subspaces: tuple[StrictInt, ...] | None = None
-    """Which groups of the partition are intervened on; None for all. Ours: pyvene takes them with each call."""
+    """The groups of the partition that are intervened on; None for all. Ours: pyvene takes them with each call."""
     basis: Basis | None = None
     """Directions of the intervention, instead of columns; the rest stays base's. Ours: pyvene's are inside a module."""
     source: "Site | None" = None
@@ -70,7 +70,7 @@ class Site(BaseModel):
 
 
 GRID = "grid:"
-"""The prefix of the names of sites that are measured beside the declared pairs."""
+"""The prefix of the names of sites that are measured in addition to the declared pairs."""
 
 
 class SitePair(BaseModel):
@@ -169,17 +169,17 @@ class Alignment(BaseModel):
         name: str = "from_pyvene",
         positions: PositionPolicy | None = None,
     ) -> "Alignment":
-        """Make an alignment of two pyvene configs; what pyvene cannot hold must be given, or added later.
+        """Make an alignment of two pyvene configs; fields that pyvene cannot hold must be given, or added later.
 
-        Sites of one `group_key` form a pair, in whatever order each config lists the groups; groups that run through
-        one another, or that only one config has, are one pair together. Without group keys the k-th site of one config
-        corresponds to the k-th of the other, or all to all where they have different numbers of sites. What pyvene
-        works out by itself when it builds an `IntervenableModel` (names, dimensions) is not read, and neither is
-        `max_number_of_units`: how many positions an intervention has is for the position policy to say. Of a partition
-        all groups are intervened on; pyvene takes them with each call, and exchanges the whole unit without.
+        Sites with one `group_key` form a pair, in whatever order each config lists the groups. Groups that are
+        interleaved, or that only one config has, are merged into one pair. Without group keys the k-th site of one
+        config corresponds to the k-th of the other, or all to all if they have different numbers of sites. Names and
+        dimensions, which pyvene derives when it builds an `IntervenableModel`, are not read, and neither is
+        `max_number_of_units`: the position policy sets the number of positions. All groups of a partition are
+        intervened on; pyvene takes the groups with each call, and without them replaces the whole unit.
 
         Args:
-            teacher_config: A pyvene `IntervenableConfig`, or what its `representations` may be; never changed.
+            teacher_config: A pyvene `IntervenableConfig`, or a value of its `representations`; never changed.
             student_config: The same for the student.
             name: The alignment's name.
             positions: The position policy; by default the paper's random spans of 0.3 of the row.
@@ -209,11 +209,10 @@ class Alignment(BaseModel):
         return cls(name=name, positions=policy, pairs=pairs)
 
     def to_pyvene(self) -> tuple[Any, Any, tuple[str, ...]]:
-        """The teacher's and the student's `IntervenableConfig`, and a line for each thing they leave out.
+        """The teacher's and the student's `IntervenableConfig`, and a line for each part that they leave out.
 
         This makes pyvene know every architecture that TransformerLens knows, so `pyvene.IntervenableModel` takes them.
-        It intervenes on all pairs at once. Where it could not separate the pairs otherwise, each becomes a pyvene
-        group.
+        It intervenes on all pairs at once. If it could not separate the pairs otherwise, each becomes a pyvene group.
         """
         from causalkd.alignment.pyvene.architectures import teach_pyvene, write_config
 
@@ -231,12 +230,12 @@ class Alignment(BaseModel):
         return {pair.name: self.policy(pair) for pair in self.pairs}
 
     def _side(self, side: Literal["teacher", "student"], by_pair: bool) -> list[dict[str, Any]]:
-        """The fields of one model's sites; with the pair's number as group key if asked for."""
+        """The fields of one model's sites, with the pair's number as group key if `by_pair`."""
         numbered = [(number, site) for number, pair in enumerate(self.pairs) for site in getattr(pair, side)]
         return [{**site.model_dump(), "group_key": number if by_pair else None} for number, site in numbered]
 
     def _needs_groups(self) -> bool:
-        """Whether the order of the sites does not say which pair each belongs to."""
+        """Whether the order of the sites does not tell which pair each belongs to."""
         sides = (tuple(site for pair in self.pairs for site in getattr(pair, side)) for side in ("teacher", "student"))
         teacher, student = (_Keyed(sites, (None,) * len(sites)) for sites in sides)
         return _pair_up(teacher, student) != [(pair.teacher, pair.student) for pair in self.pairs]
@@ -250,7 +249,7 @@ class Alignment(BaseModel):
                 lines.append(f"{path}.positions: {_said(pair.positions)}")
             for side in ("teacher", "student"):
                 for index, site in enumerate(getattr(pair, side)):
-                    # Called without subspaces, pyvene exchanges the whole unit.
+                    # Called without subspaces, pyvene replaces the whole unit.
                     groups = None if site.subspace_partition is None else tuple(range(len(site.subspace_partition)))
                     subspaces = groups if site.subspaces is None else site.subspaces
                     kept = {"heads": site.heads, "subspaces": subspaces, "source": site.source}
@@ -284,7 +283,7 @@ class _Keyed(NamedTuple):
 
 
 def _pair_up(teacher: _Keyed, student: _Keyed) -> list[tuple[tuple[Site, ...], tuple[Site, ...]]]:
-    """The pairs that two lists of sites form by themselves: one a group, where none runs through another."""
+    """The pairs that two lists of sites form by themselves: one per group, if no groups are interleaved."""
     keys = [list(dict.fromkeys(side.keys)) for side in (teacher, student)]
     if keys[0] == keys[1] == [None] and len(teacher.sites) == len(student.sites):
         return [((one,), (other,)) for one, other in zip(teacher.sites, student.sites, strict=True)]

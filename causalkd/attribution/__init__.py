@@ -1,1 +1,1 @@
-"""Attribution: which input positions a prediction depends on, and how far two models agree in that."""
+"""Attribution: the input positions that a prediction depends on, and the agreement of two models about them."""

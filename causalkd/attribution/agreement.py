@@ -1,7 +1,7 @@
 """The agreement of two maps, example by example: cosine, Spearman's rank correlation, overlap of the top tokens.
 
-All three compare where attribution lies within one text, so neither the scale of a map nor its length matters, and the
-maps of models of any width can be compared. Their value by chance is measured with `random_scores` instead of a
+All three compare how attribution is distributed within one text, so neither the scale of a map nor its length matters,
+and the maps of models of any width can be compared. Their value by chance is measured with `random_scores` instead of a
 map, and with the map of a student that was never trained.
 """
 
@@ -22,14 +22,14 @@ class Agreement:
     """The agreement of two maps; NaN where it is not defined, which counts in no mean.
 
     Attributes:
-        cosine: The cosine of the signed scores, −1 to 1; not defined where a map is zero.
-        spearman: The correlation of the signed scores' ranks, −1 to 1; ties share their mean rank; not defined where a
+        cosine: The cosine of the signed scores, −1 to 1; not defined if a map is zero.
+        spearman: The correlation of the signed scores' ranks, −1 to 1; ties share their mean rank; not defined if a
             map is constant.
         overlap: Share of the first map's top tokens that are the second's too. Top tokens have the largest magnitudes;
-            of tokens that tie for the last ranks each counts in part, as if drawn among them, so that a map without
-            differences scores what chance does. Not defined for a text without tokens.
-            Not defined, like the others, for a map with a score that is not finite.
-        chance: The mean `overlap` of a random map: the share of the text that its top tokens are.
+            each of the tokens that tie for the last ranks counts in part, as if drawn among them, so that a map without
+            differences scores what chance does. Not defined for a text without tokens, and, like the others, for a map
+            with a score that is not finite.
+        chance: The mean `overlap` of a random map: the share of top tokens in the text.
     """
 
     cosine: Float[np.ndarray, "*items"]
@@ -49,7 +49,7 @@ def agreement(
     Args:
         first: Scores of one model, e.g. the teacher.
         second: Scores of the other model at the same tokens.
-        mask: True at the tokens that are compared; what the scores are elsewhere does not matter.
+        mask: True at the tokens that are compared; scores elsewhere do not matter.
         top: Share of a text's tokens that are its top tokens; rounded up, so at least one.
 
     Raises:
@@ -64,7 +64,7 @@ def agreement(
     compared = mask & known
     one, other = (scores.double().masked_fill(~compared, torch.nan).cpu().numpy() for scores in (first, second))
     tokens = compared.sum(-1).cpu().numpy()
-    # A hair below: ⌈0.07 · 100⌉ must be 7 whatever that product is.
+    # Slightly less: ⌈0.07 · 100⌉ must be 7 however that product is rounded.
     wanted = np.maximum(np.ceil(top * tokens - 1e-9), tokens > 0)
     both = _membership(one, wanted) * _membership(other, wanted)
     return Agreement(
@@ -102,7 +102,7 @@ def _cosine(
 def _membership(
     scores: Float[np.ndarray, "*items pos"], wanted: Float[np.ndarray, "*items"]
 ) -> Float[np.ndarray, "*items pos"]:
-    """How far each token is among the `wanted` top tokens: 1, 0, or the chance of a draw among those that tie."""
+    """Membership of each token in the `wanted` top tokens: 1, 0, or the chance of a draw among those that tie."""
     first, last = (stats.rankdata(-np.abs(scores), way, axis=-1, nan_policy="omit") for way in ("min", "max"))
     return np.clip((wanted[..., None] - first + 1) / (last - first + 1), 0, 1)
 

@@ -2,7 +2,7 @@
 
 The path of integrated gradients from a zero baseline ends at the run itself, so its last step costs no forward. The
 steps before it keep nothing: their second-order gradient is taken in a second walk along the path, step by step, once
-the gradient with respect to the attributions is known. Memory so does not grow with the steps.
+the gradient with respect to the attributions is known. So memory does not grow with the steps.
 """
 
 from typing import Any
@@ -48,8 +48,8 @@ def traced_attributions(
     Args:
         model: Teacher or student.
         run: A run that kept `entry_hook_points(model, hook_point)`. Its graph is used up unless the result is
-            differentiable, for which it must have been made with `twice_differentiable` attention. A run without a
-            graph is walked to.
+            differentiable, for which it must have been made with `twice_differentiable` attention. If the run has no
+            graph, the last step costs a forward pass like the others.
         logits: The logits of each row at the views' positions, from the run.
         views: The outputs to explain.
         hook_point: The hook point of the attributions.

@@ -2,22 +2,22 @@
 
     AOPC(order) = mean over j of  F(x) − F(x without the first j portions of the order)
 
-F is a view's probability (of a regression, its number). Removing what the map scores highest first gives its
+F is a view's probability (for a regression, its number). Removing what the map scores highest first gives its
 *comprehensiveness*, which should be high; removing what it scores lowest first its *sufficiency*, which should be low
 (DeYoung et al. 2020, arXiv 1911.03429). Neither compares across models, because how far a prediction can fall depends
 on the model. Normalised AOPC does (Edin et al. 2024, arXiv 2408.08137):
 
     NAOPC = (AOPC − lower) / (upper − lower),   the lowest and the highest AOPC of any order of this text's tokens
 
-Differs from the paper: tokens go in portions rather than one by one. The two extremes are those of all orders where a
-text has at most six tokens that can go; of more they are found by a greedy search (a beam of one) or are those of any
-other order that was tried, the map's own among them: NAOPC stays within 0 and 1.
+Differs from the paper: tokens go in portions rather than one by one. For texts with at most six removable tokens the
+two extremes are exact. For longer texts they come from a greedy search (a beam of one) and from every other order that
+was tried, the map's own included, so NAOPC lies between 0 and 1.
 
-Taken away means hidden from attention: no other position reads the token any more. Unlike a mask or padding token this
-inserts nothing that has a meaning of its own, is the same for every architecture, and leaves the other tokens
-where they are (OPT counts its positions by the attention mask and closes the gap). What is never taken away: the first
-and the last token of a text and special tokens, from which heads read and where attention rests, and for a per-token
-view the position that predicts it.
+A removed token is hidden from attention: no other position reads it. Unlike a mask or padding token this inserts
+nothing that has a meaning of its own, is the same for every architecture, and leaves the other tokens where they are
+(OPT counts its positions by the attention mask and closes the gap). Never removed are the first and the last token of a
+text and special tokens, from which heads read and where attention rests, and for a per-token view the position that
+predicts it.
 """
 
 from collections.abc import Sequence
@@ -37,21 +37,21 @@ from causalkd.models.hooks.model_inputs import complete
 from causalkd.models.vocabularies import entries_without_text
 
 _ROUNDING = 4
-"""So many units in the last place of a prediction are no difference between two orders."""
+"""Two orders that differ by at most this many units in the last place of a prediction count as equal."""
 
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """AOPCs of every view and row, in units of probability (of a regression, of its number).
+    """AOPCs of every view and row, in units of probability (for a regression, of its number).
 
-    They are NaN where a row has no token that can be removed.
+    They are NaN for a row without a token that can be removed.
 
     Attributes:
         comprehensiveness: The AOPC of the map's order, most important first; NaN where a score is.
         sufficiency: The AOPC of the opposite order; NaN where a score is.
         random: The mean over random orders: what either would be by chance.
-        lower: The lowest AOPC that was found; of few tokens that of all orders.
-        upper: The highest AOPC that was found; `lower` where the two differ by rounding alone.
+        lower: The lowest AOPC that was found; for few tokens the lowest of all orders.
+        upper: The highest AOPC that was found; `lower` if the two differ by rounding alone.
     """
 
     comprehensiveness: Float[Tensor, "view batch"]
@@ -82,21 +82,21 @@ def faithfulness(
     random_orders: int = 5,
     positions: int = 2**16,
 ) -> Faithfulness:
-    """How far each view's prediction falls as tokens are removed in the order of its scores.
+    """The fall of each view's prediction as tokens are removed in the order of its scores.
 
     Costs, for each view and row of n tokens, (2 + `random_orders`) · portions forwards of its text and about
-    n · portions more for the extremes, in at most `portions` + 2 calls of the model where texts are of similar length;
-    in more where they are not, or exceed `positions`.
+    n · portions more for the extremes, in at most `portions` + 2 calls of the model if texts are of similar length, and
+    in more if they are not, or exceed `positions`.
 
     Args:
         model: The model that is explained.
         inputs: A batch.
         views: The outputs that are explained.
         scores: The map, such as `AttributionMap.scores`; only their order matters.
-        generator: Draws the random orders, for all texts together: a text's depend on what it is batched with.
-        portions: The number of equal portions of a text's tokens; one token each where there are fewer.
+        generator: Draws the random orders for all texts together, so those of a text depend on its batch.
+        portions: The number of equal portions of a text's tokens; one token each if there are fewer.
         random_orders: The number of random orders to try.
-        positions: The largest number of positions of one forward pass, padding included; one text goes through whole.
+        positions: The largest number of positions of one forward pass, padding included; a text is never divided.
 
     Raises:
         ValueError: The number of portions or of random orders is below 1, or the scores are of other views or inputs.

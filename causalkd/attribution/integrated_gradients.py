@@ -40,7 +40,7 @@ Baseline = Literal["zero", "mean", "[MASK]"]
 """The start of the path: 0, the mean of the row's real positions, or the activation of the same row with every token
 that is not special replaced by the mask token."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-# Positions that go through the model together with a graph: those of 16 texts of 512 tokens.
+# The number of positions that go through the model together with a graph: that of 16 texts of 512 tokens.
 _POSITIONS = 2**13
 
 
@@ -71,9 +71,9 @@ def integrated_gradients(
 ) -> Attributions:
     """The attributions of a batch, without a graph and in eval mode, by default at the embedding output.
 
-    Costs the blocks up to the hook point, then for each step the blocks after it, forward and, for each view, backward
-    (for all K classes K − 1 times; K times with the target `logit`), and as much once more at the start of the path.
-    Steps go through the model together, as many as 8,192 positions hold; memory does not grow with more of them.
+    Costs the blocks up to the hook point, then for each step, and once more at the start of the path, one forward and
+    several backward passes through the blocks after it: one per view, and for all K classes K − 1 (K with the target
+    `logit`). Steps go through the model together, as many as 8,192 positions hold; memory does not grow with more.
 
     Raises:
         ValueError: Fewer than one step, no such hook point, a view of no class or token, or a missing baseline.
@@ -212,9 +212,9 @@ def view_gradients(
     """The gradients of the views' targets for hidden states in the graph of the logits, in float32 at least.
 
     Without `create_graph` the graph is used up. Rows do not mix in a forward, so one backward of a sum over rows gives
-    the gradient of each. Costs a backward a view; for all K classes K − 1, or K with the target `logit`. They come one
-    after the other: batched (`is_grads_batched`), two took 1.05 times as long on a CPU, with the second order .97 times
-    (BERT, 3 × 384).
+    the gradient of each. Costs one backward per view, and for all K classes K − 1 (K with the target `logit`). They run
+    one after the other: batched (`is_grads_batched`), two took 1.05 times as long on a CPU, with the second order .97
+    times (BERT, 3 × 384).
     """
     if views.every and target != "logit":
         return _class_gradients(logits, hidden, target, create_graph)

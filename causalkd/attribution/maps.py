@@ -29,9 +29,9 @@ from causalkd.models.hooks.start_at import hook_point_of
 from causalkd.task_types import LANGUAGE_MODELS
 
 _SHOWN = 5
-"""Texts that a notebook shows."""
+"""The number of texts that a notebook shows."""
 Reduction = Literal["sum", "norm"]
-"""How a position's dimensions become its score: their signed sum, which is complete, or AD-KD's norm."""
+"""The reduction of a position's dimensions to its score: their signed sum, which is complete, or AD-KD's norm."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class AttributionMap:
         made = dict.fromkeys((part.made, len(part.views)) for part in parts)
         if len(made) != 1:
             found = ", ".join(f"{views} views of {settings}" for settings, views in made) or "no map"
-            raise ValueError(f"{found} given; maps are joined where they were made with the same settings")
+            raise ValueError(f"{found} given; only maps that were made with the same settings can be joined")
         width = max(part.mask.shape[1] for part in parts)
         scores, masks = (
             torch.cat([pad(each, (0, width - each.shape[-1])) for each in kind], dim=-2)
@@ -118,7 +118,7 @@ class AttributionMap:
 
     @classmethod
     def load(cls, path: str | Path) -> "AttributionMap":
-        """Read what `save` wrote.
+        """Read a map from a file that `save` wrote.
 
         Raises:
             ValueError: There is no such file, or it does not hold a map.
@@ -155,7 +155,7 @@ def attribution_map(
         model: The model that is explained.
         inputs: `input_ids`, `attention_mask`, …: (batch, pos), padded on either side.
         views: The outputs to explain: `class_views`, `label_views` or `token_views`.
-        hook_point: Where the path is; None for the output of the embeddings.
+        hook_point: The hook point of the path; None for the output of the embeddings.
         steps: The number of steps, at least 1.
         baseline: The start of the path: `zero`, the `mean` of the row's tokens, its tokens masked, or a tensor.
         target: F, the scalar of each view.
@@ -197,7 +197,7 @@ def attribution_maps(
 def token_norms(
     values: Float[Tensor, "view batch pos width"], top_k: int | None = None
 ) -> Float[Tensor, "view batch pos"]:
-    """The Euclidean norm of each position's attributions, of the `top_k` largest dimensions if given (AD-KD, eq. 5).
+    """The Euclidean norm of each position's attributions, over the `top_k` largest dimensions if given (AD-KD, eq. 5).
 
     It is computed in float32 at least: the squares of float16's small numbers are 0.
     """

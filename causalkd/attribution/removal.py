@@ -1,7 +1,7 @@
-"""What a model says of texts without some of their tokens, and searches for the tokens that matter most.
+"""F for texts without some of their tokens, and searches for the order of removal with the highest and lowest mean F.
 
-Everything that is known to be needed is asked at once: the removals of all orders, and of a search the tokens that are
-tried in both directions. What would be asked twice is asked once.
+Every removal that is known to be needed is computed in one go: those of all orders, and the tokens that a search tries
+in both directions. None is computed twice.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from causalkd.attribution.targets import Target, Views, logits_at, view_values
 from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 
-# Of texts in one forward the longest is at most this much longer than the shortest: padding costs as much as a token.
+# The longest text of a forward is at most this many times as long as the shortest: padding costs as much as a token.
 _LONGER = 2
 _FEW = 6
-"""All orders of so few tokens are compared: that needs 63 removals, of which a greedy search asks for up to 40."""
+"""All orders of up to this many tokens are compared: that needs 63 removals, and a greedy search up to 40 of these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Removal:
     Attributes:
         model: The model.
         inputs: A batch.
-        views: What is explained.
+        views: The outputs to explain.
         can_go: The tokens that can be removed.
         counts: The tokens that are removed after each portion.
         positions: The largest number of positions of one forward, padding included.
@@ -55,7 +55,7 @@ class Removal:
         return found.nanmean(1)
 
     def search(self, whole: Float[Tensor, "item"]) -> Float[Tensor, "2 item pos"]:
-        """The order with the lowest mean of F and that with the highest: of few tokens among all, of more greedily."""
+        """The order with the lowest mean of F and that with the highest: among all of few tokens, greedily of more."""
         tokens = self.can_go.sum(-1)
         order = self._greedy(whole, self.can_go & (tokens > _FEW)[:, None])
         for number in tokens[(tokens > 0) & (tokens <= _FEW)].unique().tolist():
@@ -64,7 +64,7 @@ class Removal:
         return order
 
     def _among_all(self, item: Int[Tensor, "some"], tokens: int) -> Float[Tensor, "2 some pos"]:
-        """The two orders of items that all have so many tokens."""
+        """The two orders of items that all have this many tokens."""
         device = self.can_go.device
         every = torch.tensor(list(permutations(range(tokens))), device=device)
         # What is gone after each portion of an order is a number whose bits are the tokens.
@@ -99,7 +99,7 @@ class Removal:
         return order
 
     def values(self, item: Int[Tensor, "row"], gone: Bool[Tensor, "row pos"]) -> Float[Tensor, "row"]:
-        """F of some items, each without some tokens; in float32 at least. What is given twice is computed once."""
+        """F of some items, each without some tokens; in float32 at least. Items given twice are computed once."""
         if not len(item):
             return torch.zeros(0, device=item.device)
         both, place = torch.cat([item[:, None], gone.long()], dim=1).unique(dim=0, return_inverse=True)
@@ -150,7 +150,7 @@ def counts_of(tokens: Int[Tensor, "item"], portions: int) -> Int[Tensor, "portio
 
 
 def ranks(order: Float[Tensor, "*item pos"], among: Bool[Tensor, "*item pos"]) -> Int[Tensor, "*item pos"]:
-    """The rank: 0 for the highest; of equals the earlier position is first, and those not `among` come last."""
+    """The rank: 0 for the highest; among equals the earlier position is first, and those not `among` come last."""
     # Sorting by scores first and then by membership keeps infinities of the scores apart from what is left out.
     by_score = order.argsort(dim=-1, descending=True, stable=True)
     members = among.gather(-1, by_score).long().argsort(dim=-1, descending=True, stable=True)

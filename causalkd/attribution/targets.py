@@ -1,4 +1,4 @@
-"""Views: which outputs of a model a map explains."""
+"""Views: the outputs of a model that a map explains."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -8,16 +8,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from causalkd.task_types import Task
+from causalkd.task_types import TOKEN_TASKS, Task
 
 Target = Literal["probability", "log_probability", "logit", "loss"]
 """The scalar of a view that is explained: p, log p, the logit z, or the loss: −log p, and (z − goal)² for
 regression."""
 TARGETS: tuple[Target, ...] = get_args(Target)
 CLASSES: tuple[Task, ...] = ("classification", "regression")
-"""Tasks that predict once per row."""
-TOKENS: tuple[Task, ...] = ("masked_lm", "causal_lm", "token_classification")
-"""Tasks that predict at every position."""
+"""Tasks that predict once per row and whose outputs a map can explain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +42,7 @@ class Views:
 
 
 def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> Views:
-    """Every class of a classification (the one number of a regression)."""
+    """Every class of a classification, or the one number of a regression."""
     return Views(torch.arange(classes, device=device)[:, None].expand(classes, rows), every=True)
 
 
@@ -79,20 +77,17 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
 
     Args:
         views: The outputs to explain.
-        task: What the head computes.
+        task: The task of the head.
         real: True at the rows' tokens.
 
     Raises:
-        ValueError: The views do not suit; the message says what the head needs, or which row has no token there.
+        ValueError: The views do not suit; the message says what the head needs, or names the row without a token there.
     """
-    if task not in CLASSES + TOKENS:
+    check_explicable(task)
+    if (views.position is None) == (task in TOKEN_TASKS):
+        wanted = "a position in each row" if task in TOKEN_TASKS else "views without positions"
         raise ValueError(
-            f"a {task} head predicts no single class or token of a row; maps explain {', '.join(CLASSES + TOKENS)}"
-        )
-    if (views.position is None) == (task in TOKENS):
-        wanted = "a position in each row" if task in TOKENS else "views without positions"
-        raise ValueError(
-            f"a {task} head needs {wanted}; make them with " + ("token_views" if task in TOKENS else "class_views")
+            f"a {task} head needs {wanted}; make them with " + ("token_views" if task in TOKEN_TASKS else "class_views")
         )
     if views.choice.dim() != 2 or not views.choice.numel():
         raise ValueError(f"the views have shape {tuple(views.choice.shape)}; give (view, batch), and at least one view")
@@ -104,6 +99,18 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
         if not known.all():
             row = int(known.int().argmin())
             raise ValueError(f"row {row} has no token at position {int(views.position[row])}, where its views are")
+
+
+def check_explicable(task: Task) -> None:
+    """Refuses a head whose outputs a map cannot explain.
+
+    Raises:
+        ValueError: The head predicts neither one class or number of a row nor single tokens.
+    """
+    if task not in CLASSES + TOKEN_TASKS:
+        raise ValueError(
+            f"a {task} head predicts no single class or token of a row; maps explain {', '.join(CLASSES + TOKEN_TASKS)}"
+        )
 
 
 def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
@@ -128,7 +135,7 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
 
 
 def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
-    """The views' positions numbered through rows of this many positions; None where the head predicts once per row."""
+    """The views' positions numbered through rows of this many positions; None if the head predicts once per row."""
     if views.position is None:
         return None
     return torch.arange(len(views.position), device=views.position.device) * width + views.position
@@ -175,7 +182,7 @@ def _log_odds(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tens
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Converts to float32 what half precision would lose: the log of a probability near 1, the norm of small
-    numbers.
+    """The values in float32 if they are of half precision, which would lose the log of a probability near 1 or the norm
+    of small numbers; else unchanged.
     """
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -23,14 +23,14 @@ tokens of an answer); perhaps `segments`, {name:
 (start, stop)} in tokens of the unpadded row, and `text`; and `student`, the same row as a student with another
 tokenizer reads it (see `causalkd.data.tasks.two_tokenizers`)."""
 NestedTensors = Mapping[str, Any]
-"""Mappings of mappings of tensors; what stays on the host are tuples of numbers."""
+"""Mappings of mappings of tensors; numbers that stay on the host are tuples."""
 PaddingSide = Literal["left", "right"]
 Reader = Literal["teacher", "student"]
 """The role of the model that reads a row."""
 READERS: tuple[Reader, ...] = get_args(Reader)
 
 IGNORED = -100
-"""The label of what does not count."""
+"""The label of a position or row without a label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +52,15 @@ class Batch:
     host_index: tuple[int, ...] | None = None
     """`index` once more, as numbers that stay on the host when the batch moves to a device."""
     predicting: Mapping[str, Int[Tensor, "item"]] = field(default_factory=dict)
-    """Where per-token heads predict, counted through the rows; see `token_mask.with_positions`."""
+    """The positions where per-token heads predict, counted through the rows; see `token_mask.with_positions`."""
     student: "Batch | None" = None
-    """The same rows, sources and positions in the student's tokens, where its tokenizer is not the teacher's."""
+    """The same rows, sources and positions in the student's tokens, if its tokenizer is not the teacher's."""
     answerable: Bool[Tensor, "batch pos"] | None = None
-    """The tokens among which an answer may lie: those of the context, and the one that stands for "there is no answer".
-    None where the examples do not say it; then every real token is one."""
+    """The tokens among which an answer may lie: those of the context, and the one that means "there is no answer".
+    None if the examples do not say it; then every real token is one."""
     questions: Int[Tensor, "batch 2"] | None = None
-    """The numbers of the questions that base and source are windows of; None where a row is no window of another."""
+    """The number of the question whose context window each base row and each source row is; None outside question
+    answering."""
     source_labels: Tensor | None = None
     """The labels of separate sources, which count where these become base (DIITO's crossway)."""
 
@@ -87,7 +88,7 @@ class Batch:
     def source_counted(self) -> Bool[Tensor, "batch source_pos"]:
         """True at the real tokens of each row's source.
 
-        Raises ValueError where the batch has no sources.
+        Raises ValueError if the batch has no sources.
         """
         if self.source is not None:
             return self.source["attention_mask"].bool()
@@ -124,8 +125,8 @@ class Batch:
         """
         if "inputs" not in nested:
             raise ValueError(
-                f"a batch of {', '.join(nested)} is not what PairingCollator makes, but another collator, such as "
-                "transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
+                f"the batch has the keys {', '.join(nested)}, so another collator than PairingCollator made it, such "
+                "as transformers' DataCollatorWithPadding. Give the trainer data_collator=PairingCollator(examples, …) "
                 "and train_dataset=ExampleSet(examples)"
             )
         positions = {name: Positions(**drawn, is_checked=True) for name, drawn in nested.get("positions", {}).items()}
@@ -151,10 +152,10 @@ def row_of(example: Example, reader: Reader) -> Example:
 
 
 def check_one_reading(batch: Batch, what: str) -> None:
-    """Refuses a batch of two tokenizers where models are compared token by token.
+    """Refuses a batch of two tokenizers for a comparison of models token by token.
 
     Raises:
-        ValueError: The student has tokens of its own; `what` says what was to be done.
+        ValueError: The student has tokens of its own; `what` names the comparison.
     """
     if batch.student is not None:
         raise ValueError(
@@ -167,7 +168,7 @@ def pad(examples: Sequence[Example], pad_id: int, side: PaddingSide = "right") -
     """The examples as one rectangle of tokens, as wide as the longest; `token_type_ids` and `documents` if all have
     them.
 
-    Raises ValueError for examples that would be read as something else than they are: see `example_checks`.
+    Raises ValueError for examples that would be misread: see `example_checks`.
     """
     check_examples(examples)
     rows = [example["input_ids"] for example in examples]
@@ -199,8 +200,8 @@ def pad_labels(examples: Sequence[Example], side: PaddingSide = "right") -> Tens
 
 
 def _are_answers(examples: Sequence[Example]) -> bool:
-    """Whether labels are the two ends of answers: of rows that do not say so, two whole numbers that are no 0 and 1,
-    and no labels of two tokens each.
+    """Whether labels are the two ends of answers: if rows do not say so, two whole numbers other than 0 and 1 that are
+    not labels of two tokens each.
     """
     if all("null" in example for example in examples):
         return True
@@ -223,7 +224,7 @@ def _at_their_places(
 
 
 def pad_answerable(examples: Sequence[Example], side: PaddingSide = "right") -> Bool[Tensor, "batch pos"] | None:
-    """Where an answer may lie in each row, as `Batch.answerable`; None for examples that are no questions."""
+    """The tokens of each row among which an answer may lie, as `Batch.answerable`; None outside question answering."""
     if not all("null" in example for example in examples):
         return None
     rows = []
@@ -235,7 +236,7 @@ def pad_answerable(examples: Sequence[Example], side: PaddingSide = "right") -> 
 
 
 def questions_of(*sides: Sequence[Example]) -> Int[Tensor, "batch side"] | None:
-    """The number of the question that each row of each side is a window of; None for rows that are not."""
+    """The number of the question whose window each row of each side is; None for rows that are not windows."""
     if not all("question" in example for side in sides for example in side):
         return None
     return torch.tensor([[example["question"] for example in side] for side in sides]).T

@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a batch that somebody else made, so that they are not read as something else."""
+"""Checks of examples that users made: columns and labels that would be ignored or misread are refused."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ _UNREAD = {
     "position_ids": "a model's positions are counted from its first real token: leave the column out",
     "inputs_embeds": "rows are read as tokens: give `input_ids` alone",
 }
-"""Columns with a meaning for transformers that nothing here reads, and what to do."""
+"""Columns with a meaning for transformers that are not read here, and what to do."""
 _OF_ALL = ("label", "token_type_ids", "documents")
 """Columns that all rows of a data set have, or none."""
 
 
 def check_examples(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses rows that would be read as something else than they are.
+    """Refuses rows that would be misread.
 
     Raises:
         ValueError: There are no rows, or one has no tokens, padding of its own, or a column that would not be read; or

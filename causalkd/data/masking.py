@@ -1,4 +1,4 @@
-"""Masked-language-model corruption: which tokens are hidden from the model and must be predicted."""
+"""Masked-language-model corruption: the choice of tokens that are hidden from the model and must be predicted."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from causalkd.data.rng import Index, Stream, uniforms
 class Masking:
     """The corruption of Devlin et al., 2019 (arXiv 1810.04805, section 3.1).
 
-    Each ordinary token is chosen with probability `share`; of the chosen, 80 % become the mask token, 10 % a random
+    Each ordinary token is chosen with probability `share`; 80 % of the chosen become the mask token, 10 % a random
     ordinary token and 10 % stay. Special tokens and padding are never chosen and never put in.
     """
 

@@ -27,9 +27,9 @@ class Piece(NamedTuple):
 def shared_pieces(teacher: Sequence[Extent], student: Sequence[Extent]) -> list[Piece]:
     """The pieces of a row, in their order.
 
-    A piece begins and ends where no token of either model goes on, and is divided no further. What both models have
-    read of it are the very same characters: a part of the text that one of them does not see, because its row was cut
-    or its tokenizer drops a character, is in no piece.
+    A piece begins and ends where no token of either model goes on, and is divided no further. Both models read exactly
+    the same characters of it: a part of the text that one of them does not see, because its row was cut or its
+    tokenizer drops a character, is in no piece.
 
     Args:
         teacher: The extents of the teacher's tokens of the row.
@@ -48,7 +48,7 @@ def shared_pieces(teacher: Sequence[Extent], student: Sequence[Extent]) -> list[
 
 
 def _cuts(extents: Sequence[Extent], end: int) -> dict[int, int]:
-    """How many tokens lie before each place at which none goes on; tokens without a place belong to what precedes."""
+    """The number of tokens before each point that no token spans; tokens without an extent belong to what precedes."""
     before = list(accumulate((stop for _, stop in extents), max, initial=0))
     after = list(accumulate((start for start, _ in reversed(extents)), min, initial=end))[::-1]
     return {place: number for number in range(len(before)) for place in range(before[number], after[number] + 1)}

@@ -16,7 +16,7 @@ class Positions:
     valid: Bool[Tensor, "batch k"]
     """False marks filler, which is never used and whose indices are 0."""
     is_checked: bool = False
-    """Whether they are known to be right, so that nobody need wait to find out."""
+    """Whether they are known to be right, so that no check must wait for the device."""
 
     @classmethod
     def from_masks(
@@ -24,7 +24,7 @@ class Positions:
     ) -> "Positions":
         """Pair the k-th True of a row's base mask with the k-th True of its source mask, in ascending order.
 
-        Raises ValueError where a row's two masks select different numbers of positions.
+        Raises ValueError if a row's two masks select different numbers of positions.
         """
         counts, source_counts = base_mask.sum(1), source_mask.sum(1)
         unequal = (counts != source_counts).nonzero()[:, 0].tolist()
@@ -92,7 +92,7 @@ class Positions:
 
 
 def _true_places(mask: Bool[Tensor, "batch pos"]) -> tuple[Int[Tensor, "batch k"], Bool[Tensor, "batch k"]]:
-    """The positions of each row where the mask is true, ascending, and 0 as filler; and which of them are no filler."""
+    """The positions of each row where the mask is true, ascending, and 0 as filler; and the mask of non-filler."""
     counts = mask.sum(1)
     width = int(counts.max()) if len(counts) else 0
     valid = torch.arange(width, device=counts.device) < counts[:, None]

@@ -14,7 +14,7 @@ from causalkd.data.tasks.encode import special_tokens_around, token_ids
 
 
 class SharedPrefixes(NamedTuple):
-    """The rows of a batch in other tokens, and where both tokenizations have the same text behind them.
+    """The rows of a batch in other tokens, and the positions up to which both tokenizations have the same text.
 
     Attributes:
         inputs: The inputs of a model of the other tokenizer, padded on the right.
@@ -32,9 +32,9 @@ def shared_prefixes(
 ) -> SharedPrefixes:
     """Encodes the text of each row with another tokenizer, and pairs the positions at which the same characters end.
 
-    A position is in no pair where the other tokenizer has a token that goes on, or where a token is a part of a
+    A position is in no pair if the other tokenizer has a token that goes on there, or if a token is a part of a
     character. Both tokenizers put their own special tokens around the text, and their own end token between documents
-    of a row; what follows the text is in no pair.
+    of a row; positions after the text are in no pair.
     Costs a decoding of every prefix of every row on the host.
 
     Args:
@@ -70,7 +70,7 @@ def shared_prefixes(
 
 
 class _Row(NamedTuple):
-    """A row of tokens, and where the text of each of its documents begins and ends, between special tokens."""
+    """A row of tokens, and the begin and end of the text of each of its documents, between special tokens."""
 
     tokenizer: PreTrainedTokenizerBase
     ids: list[int]
@@ -96,7 +96,7 @@ class _Row(NamedTuple):
 
 
 def _parts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[tuple[int, int]]:
-    """Where the documents of a row begin and end, which end tokens divide."""
+    """The begins and ends of the documents of a row, which end tokens divide."""
     special = set(tokenizer.all_special_ids)
     plain = [place for place, each in enumerate(ids) if each not in special]
     start, stop = (plain[0], plain[-1] + 1) if plain else (len(ids), len(ids))

@@ -33,9 +33,9 @@ def counted_tokens(task: Task, batch: Batch, tokens: Tokens = "all") -> Bool[Ten
 
 
 def predicting_at(task: Task, batch: Batch, tokens: Tokens = "all") -> Int[Tensor, "item"] | None:
-    """Where per-token predictions count, counted through the rows; None for heads that predict once a row.
+    """The positions of predictions that count, numbered through the rows; None for heads that predict once a row.
 
-    Where the batch does not know it (`with_positions`), the host waits to learn how many there are.
+    If the batch does not hold them (`with_positions`), the host waits to learn how many there are.
     """
     counted = counted_tokens(task, batch, tokens)
     if counted is None:
@@ -47,7 +47,7 @@ def predicting_at(task: Task, batch: Batch, tokens: Tokens = "all") -> Int[Tenso
 def with_positions(batch: Batch) -> Batch:
     """The batch with all positions at which a head may have to predict, of base and of the sources as base.
 
-    On a device nobody can tell how many there are without waiting; a collator can, on the host.
+    On a device their number cannot be told without waiting; a collator can tell it on the host.
     """
     of_source = {f"{_SOURCE}{key}": found for key, found in _positions(_sources_as_base(batch)).items()}
     student = None if batch.student is None else with_positions(batch.student)
@@ -72,10 +72,10 @@ def _positions(batch: Batch | None) -> dict[str, Tensor]:
     if batch is None:
         return {}
     per_token = batch.labels is None or batch.labels.shape == batch.counted.shape
-    asked: list[tuple[Task, Tokens]] = [("masked_lm", "all")]
+    kinds: list[tuple[Task, Tokens]] = [("masked_lm", "all")]
     if per_token:
-        asked.extend((("masked_lm", "labelled"), ("causal_lm", "labelled")))
-    masks = {_key(task, tokens): counted_tokens(task, batch, tokens) for task, tokens in asked}
+        kinds.extend((("masked_lm", "labelled"), ("causal_lm", "labelled")))
+    masks = {_key(task, tokens): counted_tokens(task, batch, tokens) for task, tokens in kinds}
     return {key: flat_positions(mask) for key, mask in masks.items() if mask is not None}
 
 

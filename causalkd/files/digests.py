@@ -1,4 +1,4 @@
-"""What tells the contents of files apart: not their size and time, which archives and copies keep."""
+"""Digests that identify the contents of files, unlike their size and time, which archives and copies keep."""
 
 import hashlib
 import time
@@ -22,16 +22,15 @@ def files_digest(paths: Iterable[Path]) -> str:
 
 
 def files_digest_once(paths: Iterable[Path]) -> str:
-    """The same digest; a process that asks again reads again only files that were written to since.
+    """The same digest; a process that calls it again reads only files again that were written to since.
 
-    It knows by the time at which the system last changed a file, which, unlike the time that copies keep, nobody
-    can set.
+    It goes by the time at which the system last changed a file, which, unlike the time that copies keep, cannot be set.
     """
     return _joined(map(file_digest_once, paths))
 
 
 def file_digest_once(path: Path) -> str:
-    """The digest of a file, which is read again only if it was written to since this process last asked."""
+    """The digest of a file, which is read again only if it was written to since this process last read it."""
     found = path.stat()
     if time.time() - found.st_ctime < _SETTLED_SECONDS:
         return file_digest(path)

@@ -9,14 +9,14 @@ OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
 _UNWRITTEN = ("PytorchStreamWriter", "unexpected pos", "basic_ios")
 """Words of torch where the system refuses a write; it does not say why, and a full disk is the usual reason."""
 _NUMBER = re.compile(r"\b(?:Errno|os error) (\d+)\b")
-"""How Python, in an error that collects others such as that of `shutil.copytree`, and Rust name the system's error."""
+"""The system's error as named by Python, in an error that collects others (`shutil.copytree`), and by Rust."""
 
 
 def disk_fault(error: BaseException) -> int | None:
-    """The number of the system's error behind an error or one of its causes; None where no disk is at fault."""
+    """The number of the system's error behind an error or one of its causes; None if no disk is at fault."""
     for each, is_meant in _causes(error):
         number = _number(each)
-        # A lack of rights that was met in passing, while something else failed, is no reason of that.
+        # A lack of rights that occurred along with another failure is not the reason of that failure.
         if number in OF_THE_DISK and (is_meant or number != errno.EACCES):
             return number
     return None

@@ -5,7 +5,7 @@ from html import escape
 
 
 def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table with a caption; the first column stands left, the others right."""
+    """A table with a caption; the first column is aligned left, the others right."""
     top = "".join(_cell("th", head, number) for number, head in enumerate(heads))
     body = "".join(f"<tr>{''.join(_cell('td', cell, number) for number, cell in enumerate(row))}</tr>" for row in rows)
     style = "caption-side: top; text-align: left; font-weight: bold; color: inherit"
@@ -16,7 +16,7 @@ def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def coloured_tokens(tokens: Sequence[str], shares: Sequence[float]) -> str:
-    """Tokens on a background that is the stronger the larger their share: blue for positive ones, red for negative."""
+    """Tokens on a background that is stronger for larger shares: blue for positive ones, red for negative."""
     spans = []
     for token, share in zip(tokens, shares, strict=True):
         red, green, blue = (33, 102, 172) if share >= 0 else (178, 24, 43)
@@ -25,7 +25,7 @@ def coloured_tokens(tokens: Sequence[str], shares: Sequence[float]) -> str:
             f'<span title="{share:+.3f}" style="background: rgba({red}, {green}, {blue}, {strength:.2f}); '
             f'padding: 0 .15em; border-radius: .2em">{escape(token)}</span>'
         )
-    return f"<bdi>{' '.join(spans)}</bdi>"  # a text from right to left does not turn what stands beside it
+    return f"<bdi>{' '.join(spans)}</bdi>"  # a text from right to left does not affect its surroundings
 
 
 def _cell(tag: str, content: object, number: int) -> str:

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 
 def write_manifest(folder: Path) -> None:
-    """Records every file in the folder but hidden ones, such as locks and what a killed process left half written."""
+    """Records every file in the folder but hidden ones, such as locks and unfinished files of a killed process."""
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     names = [name for name in names if str(name) != MANIFEST and not any(part.startswith(".") for part in name.parts)]
     recorded = {
@@ -26,7 +26,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def recorded_files(folder: Path) -> set[Path]:
-    """The files that the folder's manifest lists, and the manifest itself; empty where no manifest can be read."""
+    """The files that the folder's manifest lists, and the manifest itself; empty if no manifest can be read."""
     try:
         names = _read(folder)
     except ValueError:
@@ -35,7 +35,7 @@ def recorded_files(folder: Path) -> set[Path]:
 
 
 def damage(folder: Path) -> str | None:
-    """How the folder differs from its manifest, in words; None where all recorded files are as they were written.
+    """The differences of the folder from its manifest, in words; None if all recorded files are unchanged.
 
     Reads every recorded file. Files that were added later do not count.
     """
@@ -46,9 +46,9 @@ def damage(folder: Path) -> str | None:
 
 
 def changed_since(folder: Path) -> str | None:
-    """How a folder differs from a manifest that was written into it, in words; None where it has no such manifest.
+    """The differences of a folder from a manifest that was written into it, in words; None if it has no such manifest.
 
-    A file of this name that lists no files and has no digest is someone else's, and says nothing.
+    A file of this name that lists no files and has no digest was not written by causalkd, and is ignored.
     """
     try:
         return _difference(folder, _read(folder))

@@ -1,4 +1,4 @@
-"""The record of a run, told from a file of the user's with the same name."""
+"""The record of a run, and how it differs from a user's file with the same name."""
 
 import json
 from pathlib import Path

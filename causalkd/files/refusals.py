@@ -1,7 +1,7 @@
-"""What libraries raise about a user's file or value becomes one ValueError: which file, which key, and what to do.
+"""Errors of libraries about a user's file or value become one ValueError: which file, which key, and what to do.
 
 transformers, tokenizers and jinja raise nearly every kind of error for a file that is damaged, or for a value of
-another type; what they mean is always the file.
+another type; the cause is always the file.
 """
 
 import json
@@ -16,14 +16,14 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 @contextmanager
 def refused(what: str, advice: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Lets whatever is raised inside end as a ValueError `what: reason; advice`.
+    """Turns any error that is raised inside into a ValueError `what: reason; advice`.
 
-    Faults of the machine, such as too little memory, pass as they are.
+    Faults of the machine, such as too little memory, pass unchanged.
 
     Args:
         what: The file or the value.
-        advice: What to do.
-        passing: Further kinds of errors that pass as they are.
+        advice: Advice for the user.
+        passing: Further kinds of errors that pass unchanged.
 
     Raises:
         ValueError: Something inside was refused.
@@ -39,7 +39,7 @@ def refused(what: str, advice: str, passing: tuple[type[Exception], ...] = ()) -
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line; with its kind where that says more, as for a KeyError."""
+    """The message of an error in one line, with its type if that says more, as for a KeyError."""
     said = " ".join(str(error).split())
     if not isinstance(error, OSError | ValueError):
         said = f"{type(error).__name__}: {said}"
@@ -48,7 +48,7 @@ def reason(error: Exception) -> str:
 
 
 def json_fault(file: Path) -> str | None:
-    """Why a file is no JSON mapping, in words; None where it is one, or where there is no such file."""
+    """Why a file is not a JSON mapping, in words; None if it is one, or if there is no such file."""
     if not file.is_file():
         return None
     try:

@@ -12,7 +12,7 @@ MOST_VALUES = 100_000
 """The largest number of keys and values in a text, with aliases expanded."""
 
 _SHORT = 20_000
-"""Characters of a text that is worth remembering, which a recipe has fewer than."""
+"""The largest number of characters of a text that is remembered; a recipe has fewer."""
 
 _TEXT, _FLOAT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:float"
 _NO_VALUES = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
@@ -64,7 +64,7 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """The node as it is written: later, `<<` has put keys into it that it may well replace."""
+        """The node as it is written; later, `<<` has put keys into it that its own keys may replace."""
         node = super().compose_mapping_node(anchor)
         seen: set[Any] = set()
         for key_node, _ in node.value:
@@ -85,7 +85,7 @@ class _Dumper(_ShortFloats, yaml.SafeDumper):
 def load_text(text: str) -> Any:
     """Read the value of a YAML text; a short one that was read before is remembered.
 
-    What an alias stands for is copied, so that a change of one place never changes another.
+    The value of an alias is copied, so that a change of one occurrence never changes another.
 
     Raises:
         ValueError: The text is not YAML, or too long, too deep, or endless; the message says where.
@@ -145,7 +145,7 @@ def _check_size(root: yaml.Node) -> None:
 
 
 def _size(node: yaml.Node, sizes: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
-    """How many values and characters a node stands for; each is counted once and kept in `sizes`."""
+    """The numbers of values and characters in a node; each node is counted once and kept in `sizes`."""
     key = id(node)
     if key in above:
         raise ValueError("an alias is used inside the value that it names, which never ends; write the value out")

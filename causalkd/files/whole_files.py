@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file in one step; what fails half way leaves the old file and no draft."""
+    """Writes a file in one step; a failure half way leaves the old file and no draft."""
     replace_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` write a file beside the path, and puts it there in one step; what fails leaves no draft."""
+    """Lets `write` write a draft next to the path, and moves it there in one step; a failure leaves no draft."""
     draft = path.with_name(f".{path.name}.draft")
     try:
         write(draft)
@@ -23,9 +23,9 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
-    """The same of a folder, which takes the place of one that is there, or of a link to one.
+    """The same for a folder, which replaces an existing one, or a link to one.
 
-    It does so in two steps: a process that is killed between them leaves the old one as `.NAME.old` beside the path.
+    It does so in two steps: a process that is killed between them leaves the old one as `.NAME.old` next to the path.
     """
     draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
     shutil.rmtree(draft, ignore_errors=True)
@@ -45,7 +45,7 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _delete(path: Path) -> None:
-    """Deletes a folder, if it is there; of a link, only the link."""
+    """Deletes a folder if it exists; for a link, only the link."""
     if path.is_symlink():
         path.unlink()
     elif path.exists():

@@ -1,1 +1,1 @@
-"""Loss functions from tensors to a scalar; this folder imports torch and nothing of ours."""
+"""Loss functions from tensors to a scalar; of this package they import only `registries` and `task_types`."""

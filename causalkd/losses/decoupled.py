@@ -11,7 +11,7 @@ the gold token, and p̂, q̂ both renormalised without g:
 All of it comes from x, the log-odds of g: the logit of g minus the logsumexp of the others. 1 − p(g) itself is 0 in
 float32 for a confident teacher, and its logarithm would not be finite.
 
-`gold` has a token in each row; where the mask is false it may be anything, −100 included.
+`gold` holds a token for each row; where the mask is false it may be anything, −100 included.
 """
 
 from typing import Literal
@@ -24,7 +24,7 @@ from torch.linalg import vecdot
 from causalkd.losses.chunked import Kernel, loss_of_rows
 from causalkd.losses.divergence import Loss, Rows, through_softmax
 from causalkd.losses.fused import RowLoss
-from causalkd.losses.gold_odds import Gold, Others, TeacherOdds, Vector, known, with_gold
+from causalkd.losses.gold_odds import Gold, Others, TeacherOdds, Vector, safe_gold, with_gold
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.losses.tiled_odds import binary_kl
 
@@ -38,7 +38,7 @@ def hard_tokens(
     over: Over = "batch",
     among: Float[Tensor, " all"] | None = None,
 ) -> Bool[Tensor, "*batch pos"]:
-    """Which counted tokens are hard: as uncertain as the quantile that leaves about `fraction` of them above, or more.
+    """The mask of hard tokens: counted, and at least as uncertain as the quantile that leaves about `fraction` above.
 
     At 0.5 the quantile is the lower median, so of n different values ⌊(n − 1) / 2⌋ are easy. Ties with it are hard.
 
@@ -46,9 +46,9 @@ def hard_tokens(
         uncertainty: UNC of each token, or anything that grows with it.
         mask: The tokens that count.
         fraction: The hard share, in (0, 1].
-        over: What the quantile is of: all counted tokens, or those of each sequence.
-        among: With `batch`, the counted tokens of a larger batch that these are part of: the quantile is of them.
-            Positive infinity stands for what does not count.
+        over: The tokens of the quantile: all counted ones, or those of each sequence.
+        among: With `batch`, the uncertainties of a larger batch that these are part of: the quantile is taken over
+            them. Positive infinity marks tokens that do not count.
 
     Raises:
         ValueError: The fraction is not in (0, 1].
@@ -56,7 +56,7 @@ def hard_tokens(
     if not 0 < fraction <= 1:
         raise ValueError(f"the hard fraction is {fraction}; it is a share of the tokens and must lie in (0, 1]")
     mask = torch.ones_like(uncertainty, dtype=torch.bool) if mask is None else mask
-    if not mask.numel():  # of nothing there is no quantile
+    if not mask.numel():  # no tokens have no quantile
         return mask
     rows, counted = (each if over == "sequence" else each.flatten() for each in (uncertainty, mask))
     if among is not None and over == "batch":
@@ -66,31 +66,9 @@ def hard_tokens(
 
 def _quantile(rows: Tensor, counted: Tensor, fraction: float) -> Tensor:
     ranked = rows.masked_fill(~counted, torch.inf).sort(-1).values
-    # Double precision and a hair above: ⌊0.9 · 10⌋ must be 9 whatever 1 − 0.1 is.
+    # Double precision and slightly more: ⌊0.9 · 10⌋ must be 9 however 1 − 0.1 is rounded.
     last = (counted.sum(-1, keepdim=True) - 1).clamp(min=0)
     return ranked.gather(-1, (last.double() * (1 - fraction) + 1e-9).long())
-
-
-def target_oriented(
-    student_logits: Tensor | Unprojected,
-    teacher_logits: Predictions,
-    gold: Int[Tensor, "*batch"],
-    mask: Bool[Tensor, "*batch"] | None = None,
-    temperature: float = 1.0,
-) -> Float[Tensor, ""]:
-    """TKD, averaged over what counts."""
-    return dkd(student_logits, teacher_logits, gold, mask, temperature, alpha=1.0, beta=0.0)
-
-
-def diversity_oriented(
-    student_logits: Tensor | Unprojected,
-    teacher_logits: Predictions,
-    gold: Int[Tensor, "*batch"],
-    mask: Bool[Tensor, "*batch"] | None = None,
-    temperature: float = 1.0,
-) -> Float[Tensor, ""]:
-    """DKD, without the factor UNC, averaged over what counts."""
-    return dkd(student_logits, teacher_logits, gold, mask, temperature, alpha=0.0, beta=1.0)
 
 
 def dkd(
@@ -130,28 +108,29 @@ def atkd(
     easy_weight: float = 0.2,
     reverse: bool = False,
     sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
-    taught: TeacherOdds | None = None,
+    teacher_odds: TeacherOdds | None = None,
 ) -> Float[Tensor, ""]:
     """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD) (equation 5).
 
     The factor UNC is gone. A group without a token adds nothing.
 
     Args:
-        student_logits: What learns.
-        teacher_logits: What teaches.
+        student_logits: The student's predictions.
+        teacher_logits: The teacher's predictions.
         gold: The gold token of each row.
         hard: The hard tokens, from `hard_tokens` or a threshold; the others that count are easy.
         mask: The tokens that count.
         temperature: T of both.
         easy_weight: λ.
         reverse: Whether to reverse the roles of teacher and student in TKD and DKD.
-        sizes: How many easy and hard tokens to divide by, where these rows are part of a larger batch.
-        taught: What `teacher_odds` found of these predictions: hidden states are then compared tile by tile.
+        sizes: The numbers of easy and hard tokens to divide by, if these rows are part of a larger batch.
+        teacher_odds: The result of `gold_odds.teacher_odds` for these predictions: hidden states are then compared tile
+            by tile.
 
     Raises:
-        ValueError: `taught` is of other predictions, gold tokens or another temperature.
+        ValueError: `teacher_odds` belongs to other predictions or gold tokens, or to another temperature.
     """
-    settings = (mask, temperature, easy_weight, reverse, sizes, taught)
+    settings = (mask, temperature, easy_weight, reverse, sizes, teacher_odds)
     return atkd_rows(student_logits, teacher_logits, gold, hard, *settings).value()
 
 
@@ -165,14 +144,14 @@ def atkd_rows(
     easy_weight: float = 0.2,
     reverse: bool = False,
     sizes: tuple[Shaped[Tensor, ""], Shaped[Tensor, ""]] | None = None,
-    taught: TeacherOdds | None = None,
+    teacher_odds: TeacherOdds | None = None,
 ) -> RowLoss:
     """`atkd` as a loss that can share a pass with others."""
-    odds = None if taught is None else taught.checked(teacher_logits, gold, temperature)
+    odds = None if teacher_odds is None else teacher_odds.checked(teacher_logits, gold, temperature)
     mask = torch.ones_like(hard) if mask is None else mask
     target = hard.to(torch.promote_types(student_logits.dtype, torch.float32))
     sizes = sizes or ((mask & ~hard).sum(), (mask & hard).sum())
-    # Of nothing the sum is 0, whatever it is divided by.
+    # The sum over no tokens is 0, whatever the divisor is.
     easy, of_hard = (
         weight / torch.where(size > 0, size, 1).to(target.dtype)
         for weight, size in zip((easy_weight, 1 - easy_weight), sizes, strict=True)
@@ -187,7 +166,7 @@ def atkd_rows(
         weights,
         temperature,
         divisor=torch.ones_like(easy),
-        taught=None if reverse else odds,
+        teacher_odds=None if reverse else odds,
     )
 
 
@@ -214,29 +193,29 @@ def _terms(
     mask: Tensor | None,
     reverse: bool,
 ) -> tuple[Kernel, tuple[Tensor, ...]]:
-    """The kernel of target · TKD + diversity · DKD, and what it takes beside the logits of student and teacher."""
+    """The kernel of target · TKD + diversity · DKD, and its arguments besides the logits of student and teacher."""
     dtype = torch.promote_types(student.dtype, torch.float32)
     weights = tuple(torch.as_tensor(w, dtype=dtype, device=gold.device).expand(gold.shape) for w in (target, diversity))
-    return _reverse_terms if reverse else _forward_terms, (known(gold, mask), *weights)
+    return _reverse_terms if reverse else _forward_terms, (safe_gold(gold, mask), *weights)
 
 
 def _forward_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = Others.of(student, gold), Others.of(teacher, gold)
-    x, y = learnt.log_odds, taught.log_odds
-    apart = taught.log_ratio(learnt, gold).mul_(taught.powers).sum(-1) / taught.total
+    ours, theirs = Others.of(student, gold), Others.of(teacher, gold)
+    x, y = ours.log_odds, theirs.log_odds
+    apart = theirs.log_ratio(ours, gold).mul_(theirs.powers).sum(-1) / theirs.total
     loss = target * binary_kl(y, x) + diversity * apart
 
     def gradient() -> Rows:
-        of_odds, q, p = target * (x.sigmoid() - y.sigmoid()), learnt.softmax_(), taught.softmax_()
+        of_odds, q, p = target * (x.sigmoid() - y.sigmoid()), ours.softmax_(), theirs.softmax_()
         return with_gold(q, torch.sub(q, p, out=p).mul_(diversity.unsqueeze(1)), of_odds, gold)
 
     return loss, gradient
 
 
 def _reverse_terms(student: Rows, teacher: Rows, gold: Gold, target: Vector, diversity: Vector) -> Loss:
-    learnt, taught = Others.of(student, gold), Others.of(teacher, gold)
-    x, y, q = learnt.log_odds, taught.log_odds, learnt.softmax_()
-    log_ratio = learnt.log_ratio(taught, gold)
+    ours, theirs = Others.of(student, gold), Others.of(teacher, gold)
+    x, y, q = ours.log_odds, theirs.log_odds, ours.softmax_()
+    log_ratio = ours.log_ratio(theirs, gold)
     loss = target * binary_kl(x, y) + diversity * vecdot(q, log_ratio)
 
     def gradient() -> Rows:

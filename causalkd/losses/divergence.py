@@ -4,8 +4,8 @@ p is the teacher's distribution over the choices, q the student's; both are soft
 factor T² (Hinton et al. 2015, section 2): the objective that wants it multiplies. A mean over the rows where `mask` is
 true; with none true the loss and its gradient are 0. The teacher receives no gradient.
 
-Each is written once, for some rows, as its value and its gradient in the student's logits. Where u is the derivative in
-q, that gradient is q · (u − Σ q u), and a constant in u drops out.
+Each is written once, for some rows, as its value and its gradient in the student's logits. If u is the derivative in q,
+that gradient is q · (u − Σ q u), and a constant in u drops out.
 """
 
 import math
@@ -43,7 +43,7 @@ def reverse_kl(
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """KL(q || p), which forgives a student that leaves out some of what the teacher says (MiniLLM, Gu et al. 2024)."""
+    """KL(q || p), which tolerates a student that leaves out some of the teacher's modes (MiniLLM, Gu et al. 2024)."""
     return _mean(_reverse_kl, student_logits, teacher_logits, mask, temperature)
 
 
@@ -56,8 +56,9 @@ def jensen_shannon(
 ) -> Float[Tensor, ""]:
     """β KL(p || m) + (1 − β) KL(q || m) with m = β p + (1 − β) q (GKD, Agarwal et al. 2024, equation 1).
 
-    It vanishes as β goes to 0 or 1. There it is what it tends to when divided by β, KL(p || q), or by 1 − β,
-    KL(q || p), as in GKD. ATKD's release calls 0.9 KL(p || q) + 0.1 KL(q || p) by this name; it is another loss.
+    The divergence tends to 0 as β tends to 0 or 1. At β = 0 this is the limit of JS/β, KL(p || q), and at β = 1 that of
+    JS/(1 − β), KL(q || p), as in GKD. ATKD's release calls 0.9 KL(p || q) + 0.1 KL(q || p) by this name, which is
+    another loss.
 
     Raises:
         ValueError: β is not in [0, 1].
@@ -112,7 +113,7 @@ def kernel_of(name: str, share: float | None = None) -> Kernel:
     """The kernel of one of these divergences by its name, with its β or α where one is given.
 
     Raises:
-        ValueError: The share is not one.
+        ValueError: The share is out of bounds.
     """
     if name == "jensen_shannon":
         return _mixed(0.5 if share is None else share)

@@ -1,4 +1,4 @@
-"""The table of divergences that a recipe can name; torch is loaded only where one is computed.
+"""The table of divergences that a recipe can name; torch is loaded only when one is computed.
 
 One entry declares a divergence: recipes, their schema, the objective that uses it and the tests know it from here.
 """
@@ -20,10 +20,10 @@ class DivergenceEntry:
 
     Attributes:
         function: (student's logits, teacher's logits, mask, temperature) → mean over what counts, zero at agreement, in
-            nats but for the total variation; or where that function is, as `module:name`.
-        share: The argument that mixes the two distributions; None where they are not mixed.
-        kernel: (key, share) → the divergence of each row and its gradient (`chunked.Kernel`), or where that function
-            is; with it a vocabulary's logits need not exist at once. Without one they do.
+            nats but for the total variation; or the name of that function, as `module:name`.
+        share: The argument that mixes the two distributions; None if they are not mixed.
+        kernel: (key, share) → the divergence of each row and its gradient (`chunked.Kernel`), or the name of that
+            function; with it the logits over a vocabulary need not all exist at once, without it they do.
     """
 
     function: Callable[..., Any] | str

@@ -1,10 +1,10 @@
-"""Losses straight from hidden states: the logits of a vocabulary exist for a few rows at a time, in both directions.
+"""Losses computed from hidden states: the logits over a vocabulary exist for a few rows at a time, in both directions.
 
 A language model's head ends in a linear map, z = W h + b. Here a chunk of hidden states is mapped to logits, all losses
 that look at these rows are computed, and the gradient in the logits goes at once into those of h, W and b. Whatever the
 number of rows, the largest tensors are those of one chunk. Losses of the same student share one pass over its head.
 
-What the losses are is written in kernels of logits (`chunked`), so they are the same with and without this.
+The losses themselves are kernels of logits (`chunked`), so they are the same with and without this.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from causalkd.losses.chunked import Kernel, check_no_gradient, check_rows, check_temperature, loss_of_rows
-from causalkd.losses.fused_pass import Plan, Term, run_pass
+from causalkd.losses.fused_pass import PassPlan, Term, run_pass
 from causalkd.losses.predictions import Predictions, Unprojected
 from causalkd.losses.projection import Projection
 from causalkd.losses.tiled_odds import Odds
@@ -28,16 +28,16 @@ class RowLoss:
     """factor · Σ over rows of weight · loss / divisor: a loss that can be computed in one pass with others.
 
     Attributes:
-        student: What learns; the only argument that receives a gradient, once (no second derivative).
+        student: The student's predictions; the only argument that receives a gradient, once (no second derivative).
         kernel: The loss of each row.
-        others: What else the kernel takes, of the same rows; what is shaped like logits is a model's logits too.
+        others: The kernel's further arguments, of the same rows; a tensor with the shape of logits holds logits too.
         mask: The rows that count; all without it. The others may hold anything.
         weights: Factors of the rows.
         temperature: Divides all logits.
-        divisor: What the sum is divided by; without it the number of rows that count, which makes it a mean.
-        factor: What all of it is multiplied by.
-        taught: Of a forward decoupled loss alone, the odds that the teacher's pass found, at the same temperature: both
-            models' logits then exist tile by tile.
+        divisor: The divisor of the sum; by default the number of rows that count, which makes it a mean.
+        factor: The factor of the whole loss.
+        teacher_odds: Only for a forward decoupled loss: the odds that the teacher's pass found, at the same
+            temperature. Both models' logits then exist one tile at a time.
     """
 
     student: Tensor | Unprojected
@@ -48,7 +48,7 @@ class RowLoss:
     temperature: float = 1.0
     divisor: Shaped[Tensor, ""] | None = None
     factor: Float[Tensor, ""] | float = 1.0
-    taught: Odds | None = None
+    teacher_odds: Odds | None = None
 
     def times(self, factor: Tensor | float) -> "RowLoss":
         """The same loss, multiplied by a number."""
@@ -75,7 +75,7 @@ class RowLoss:
         return max(rows.numel(), 1) if self.mask is None else self.mask.sum().clamp(min=1)
 
     def coefficients(self, dtype: torch.dtype) -> Float[Tensor, " row"]:
-        """What the loss of each row is multiplied by, 0 where it does not count."""
+        """The factor of each row's loss, 0 where it does not count."""
         shape, device = self.student.shape[:-1], self.student.hidden.device  # type: ignore[union-attr]
         found = torch.ones(shape, dtype=dtype, device=device) if self.weights is None else self.weights.to(dtype)
         found = found if self.mask is None else torch.where(self.mask, found, 0)
@@ -87,11 +87,11 @@ def fused_total(
 ) -> tuple[Float[Tensor, ""], list[Float[Tensor, ""]]]:
     """The weighted sum of losses of one student's hidden states, in one pass over its head; and each, without a graph.
 
-    Half precision is computed in it where the head would, and else in float32, under autocast too. In half precision
-    the gradient of the head is summed up in float32.
+    The head's matrix products run in the head's precision, and all else at least in float32, under autocast too. The
+    gradient of a head in half precision is summed up in float32.
 
     Raises:
-        ValueError: They are of different students, a teacher requires a gradient, what is given is of other rows or
+        ValueError: They are of different students, a teacher requires a gradient, the arguments have different rows or
             choices, or a temperature is not a positive number.
     """
     student = losses[0].student
@@ -102,11 +102,11 @@ def fused_total(
     unweighted = [loss.coefficients(wide) for loss in losses]
     weights = [1.0] * len(losses) if weights is None else weights
     terms = [_term(loss, weight * own) for loss, weight, own in zip(losses, weights, unweighted, strict=True)]
-    (taught, *_), others = [loss.taught for loss in losses], losses[0].others
-    tiled = taught is not None and len(losses) == 1 and isinstance(others[0], Unprojected)
+    (teacher_odds, *_), others = [loss.teacher_odds for loss in losses], losses[0].others
+    tiled = teacher_odds is not None and len(losses) == 1 and isinstance(others[0], Unprojected)
     hidden = student.hidden.reshape(-1, student.hidden.shape[-1])
-    odds = Odds(*(each.flatten() for each in taught)) if tiled and taught is not None else None
-    plan = Plan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled(), odds)
+    odds = Odds(*(each.flatten() for each in teacher_odds)) if tiled and teacher_odds is not None else None
+    plan = PassPlan(student.scale, student.cap, student.dtype, terms, torch.is_grad_enabled(), odds)
     total, rows = run_pass(hidden, student.weight, student.bias, plan)
     with torch.no_grad():
         return total, [(values * own).sum() for values, own in zip(rows, unweighted, strict=True)]

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.chunked import Kernel, check_backward, chunks, where, within
-from causalkd.losses.predictions import InRows, Predictions, Unprojected
+from causalkd.losses.chunked import Kernel, check_backward, chunks, clamped_to_dtype, scaled, zero_uncounted
+from causalkd.losses.predictions import CompressedLogits, Predictions, Unprojected
 from causalkd.losses.projection import Projection
 from causalkd.losses.tiled_odds import Odds
 from causalkd.losses.tiled_pass import Decoupled, Gradients, tile_elements, tiled_pass
 
-# Logits in a chunk. A matrix product of few rows spends its time on reading the head's weight.
+# Logits in a chunk. A matrix product of few rows spends its time reading the head's weight.
 _CHUNK_ON_CPU, _CHUNK = 2**22, 2**25
-# Entries of a vocabulary whose gradient is summed up at a time, where that takes a tensor of its own.
+# Entries of a vocabulary whose gradient is summed up at a time, if that takes a tensor of its own.
 _ENTRIES = 2**13
 
 
@@ -26,21 +26,21 @@ class Term(NamedTuple):
     kernel: Kernel
     others: tuple[Predictions, ...]
     coefficients: Float[Tensor, " row"]
-    """What the loss of each row is multiplied by in the sum."""
+    """The factor of each row's loss in the sum."""
     counted: Bool[Tensor, " row"] | None
     temperature: float
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """What is done with the logits.
+class PassPlan:
+    """The head's settings and the losses of its logits.
 
     Attributes:
-        scale: What the linear map's result is multiplied by.
-        cap: The c of c · tanh(z / c); None where there is none.
-        dtype: In which the head computes.
+        scale: The factor of the linear map's result.
+        cap: The c of c · tanh(z / c); None if there is none.
+        dtype: The dtype in which the head computes.
         terms: The losses.
-        is_learning: Whether gradients are wanted at all.
+        is_learning: Whether gradients are needed at all.
     """
 
     scale: float
@@ -48,8 +48,8 @@ class Plan:
     dtype: torch.dtype
     terms: Sequence[Term]
     is_learning: bool
-    taught: Odds | None = None
-    """The teacher's odds of a single forward decoupled loss, with which the pass goes tile by tile."""
+    teacher_odds: Odds | None = None
+    """The teacher's odds, for a single forward decoupled loss alone; with them the pass goes tile by tile."""
 
 
 class _FusedRows(torch.autograd.Function):
@@ -60,14 +60,14 @@ class _FusedRows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: PassPlan) -> tuple[Tensor, Tensor]:
         coefficients = torch.stack([term.coefficients for term in plan.terms])
         largest = coefficients.abs().amax() if coefficients.numel() else coefficients.new_ones(())
         largest = torch.where(largest > 0, largest, 1)
-        asked = [plan.is_learning and needed for needed in ctx.needs_input_grad[:3]]
-        walk = _walk if plan.taught is None else _walk_tiles
+        needs_grad = [plan.is_learning and needed for needed in ctx.needs_input_grad[:3]]
+        walk = _walk if plan.teacher_odds is None else _walk_tiles
         with torch.autocast(hidden.device.type, enabled=False):
-            rows, found = walk(hidden, weight, bias, plan, coefficients / largest, asked)
+            rows, found = walk(hidden, weight, bias, plan, coefficients / largest, needs_grad)
         like = [None if each is None else each.dtype for each in (hidden, weight, bias)]
         ctx.largest, ctx.kept = largest, list(zip(found, like, strict=True))
         total = (rows * coefficients).sum()
@@ -78,20 +78,20 @@ class _FusedRows(torch.autograd.Function):
     def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor | None, ...]:
         check_backward(ctx.kept)
         factor, kept = factors[0] * ctx.largest, ctx.kept
-        # The graph is used once, unless someone retains it: then the gradients must stay as they are for the next time.
+        # The graph is used once, unless the caller retains it: then the gradients must stay unchanged for the next one.
         if torch._C._autograd._get_current_graph_task_keep_graph():  # pyright: ignore[reportAttributeAccessIssue]
             return *(None if each is None else (each * factor).to(dtype) for each, dtype in kept), None
         ctx.kept = None
         return *(None if each is None else each.mul_(factor).to(dtype) for each, dtype in kept), None
 
 
-def run_pass(hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor]:
+def run_pass(hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: PassPlan) -> tuple[Tensor, Tensor]:
     """The sum of all losses, with its gradient in the three tensors, and the loss of each row by term, without one."""
     return _FusedRows.apply(hidden, weight, bias, plan)
 
 
 class _Gradients:
-    """The gradients of hidden states, weight and bias, those that are wanted, added up chunk by chunk."""
+    """The needed gradients of hidden states, weight and bias, added up chunk by chunk."""
 
     def __init__(
         self, wanted: Sequence[bool], hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
@@ -107,7 +107,7 @@ class _Gradients:
         return any(each is not None for each in (self.hidden, self.weight, self.bias))
 
     def add(self, chunk: slice, of_logits: Tensor, hidden: Tensor, weight: Tensor) -> None:
-        """Takes the gradient in the logits of a chunk further."""
+        """Adds the gradients that follow from the gradient in the logits of a chunk."""
         if self.hidden is not None:
             torch.mm(of_logits, weight, out=self.hidden[chunk])
         if self.bias is not None:
@@ -129,22 +129,22 @@ def _walk_tiles(
     hidden: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    plan: Plan,
+    plan: PassPlan,
     coefficients: Tensor,
-    asked: Sequence[bool],
+    needs_grad: Sequence[bool],
 ) -> _Found:
-    (term,), taught = plan.terms, plan.taught
+    (term,), teacher_odds = plan.terms, plan.teacher_odds
     given, gold, target, diversity = term.others
-    assert taught is not None and isinstance(given, Unprojected)
+    assert teacher_odds is not None and isinstance(given, Unprojected)
     assert isinstance(gold, Tensor) and isinstance(target, Tensor) and isinstance(diversity, Tensor)
     elements, wide = tile_elements(len(hidden), hidden.device.type), coefficients.dtype
     student = Projection(hidden, weight, bias, plan.scale, plan.cap, plan.dtype, elements)
     gradients = Gradients(
-        torch.zeros_like(hidden, dtype=wide) if asked[0] else None,
-        torch.zeros_like(weight, dtype=plan.dtype) if asked[1] else None,
-        torch.zeros_like(bias, dtype=wide) if asked[2] and bias is not None else None,
+        torch.zeros_like(hidden, dtype=wide) if needs_grad[0] else None,
+        torch.zeros_like(weight, dtype=plan.dtype) if needs_grad[1] else None,
+        torch.zeros_like(bias, dtype=wide) if needs_grad[2] and bias is not None else None,
     )
-    loss = Decoupled(gold, target, diversity, taught, term.counted, term.temperature)
+    loss = Decoupled(gold, target, diversity, teacher_odds, term.counted, term.temperature)
     rows = tiled_pass(student, Projection.of_teacher(given, elements), loss, coefficients[0], gradients)
     return rows.unsqueeze(0), (gradients.hidden, gradients.weight, gradients.bias)
 
@@ -153,28 +153,28 @@ def _walk(
     hidden: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    plan: Plan,
+    plan: PassPlan,
     coefficients: Tensor,
-    asked: Sequence[bool],
+    needs_grad: Sequence[bool],
 ) -> _Found:
-    gradients = _Gradients(asked, hidden, weight, bias, plan.dtype)
+    gradients = _Gradients(needs_grad, hidden, weight, bias, plan.dtype)
     rows = coefficients.new_zeros(coefficients.shape)
     most = next(_row_chunks(len(hidden), len(weight), hidden.device.type), slice(0, 0)).stop * len(weight)
     student = Projection(hidden, weight, bias, plan.scale, plan.cap, plan.dtype, most)
-    taught = {id(each): _source(each, most) for term in plan.terms for each in term.others if _is_predictions(each)}
+    sources = {id(each): _source(each, most) for term in plan.terms for each in term.others if _is_predictions(each)}
     for chunk in _row_chunks(len(hidden), len(weight), hidden.device.type):
         logits = student.logits(chunk)
-        of_teachers = {key: source.logits(chunk) for key, source in taught.items()}
+        of_teachers = {key: source.logits(chunk) for key, source in sources.items()}
         for part in chunks(logits.shape, hidden.device.type):
             at = slice(chunk.start + part.start, chunk.start + part.stop)
             given = [_arguments(term, logits[part], of_teachers, part, at, rows.dtype) for term in plan.terms]
             found = [term.kernel(*arguments) for term, arguments in zip(plan.terms, given, strict=True)]
             for number, (term, (loss, _)) in enumerate(zip(plan.terms, found, strict=True)):
-                rows[number, at] = where(term.counted, at, loss)
+                rows[number, at] = zero_uncounted(term.counted, at, loss)
             if gradients.wanted:
                 whole = _sum_of_gradients(plan.terms, found, coefficients, at)
                 whole = student.before_projection(whole, logits[part])
-                logits[part] = within(whole, logits.dtype, 1.0)
+                logits[part] = clamped_to_dtype(whole, logits.dtype, 1.0)
         if gradients.wanted:
             gradients.add(chunk, logits, student.hidden[chunk], student.weight)
     return rows, (gradients.hidden, gradients.weight, gradients.bias)
@@ -183,34 +183,31 @@ def _walk(
 def _arguments(
     term: Term, logits: Tensor, of_teachers: dict[int, Tensor], part: slice, at: slice, dtype: torch.dtype
 ) -> list[Tensor]:
-    given = [_scaled(logits, term.temperature, dtype)]
+    given = [scaled(logits, term.temperature, dtype)]
     for other in term.others:
         if id(other) in of_teachers:
-            given.append(_scaled(of_teachers[id(other)][part], term.temperature, dtype))
+            given.append(scaled(of_teachers[id(other)][part], term.temperature, dtype))
         else:
             assert isinstance(other, Tensor)
             given.append(other[at])
     return given
 
 
-def _scaled(rows: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
-    rows = rows.to(dtype)
-    return rows if temperature == 1 else rows / temperature
-
-
 def _sum_of_gradients(terms: Sequence[Term], found: Sequence[Any], coefficients: Tensor, at: slice) -> Tensor:
     whole: Tensor | None = None
     for number, (term, (_, gradient_of)) in enumerate(zip(terms, found, strict=True)):
-        own = where(term.counted, at, gradient_of().mul_((coefficients[number, at] / term.temperature).unsqueeze(1)))
+        own = zero_uncounted(
+            term.counted, at, gradient_of().mul_((coefficients[number, at] / term.temperature).unsqueeze(1))
+        )
         whole = own if whole is None else whole.add_(own)
     assert whole is not None
     return whole
 
 
 class _Rows:
-    """Logits that are there, or made row by row by someone else."""
+    """Logits in memory, or in a form from which they are made row by row."""
 
-    def __init__(self, given: Tensor | InRows) -> None:
+    def __init__(self, given: Tensor | CompressedLogits) -> None:
         self._given = given
 
     def logits(self, chunk: slice) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a model says about the gold token of each row: its log-odds, and its uncertainty.
+"""A model's log-odds of the gold token of each row, and its uncertainty about it.
 
 All of it comes from the log-odds of the gold token, x: the logit of that token minus the logsumexp of the others.
 1 − p(gold) itself is 0 in float32 for a confident teacher, and its logarithm would not be finite.
@@ -31,14 +31,14 @@ def log_odds(
 
 
 class TeacherOdds(NamedTuple):
-    """What a teacher's pass over its predictions found, from which a loss of the same rows can go on.
+    """The result of a pass over a teacher's predictions, from which a loss of the same rows can go on.
 
     Attributes:
-        log_odds: Those of the gold token; 0 where the mask is false.
-        odds: What they were made of; None where the logits themselves were given.
-        logits: What the teacher predicted.
+        log_odds: The log-odds of the gold token; 0 where the mask is false.
+        odds: The sums that they were made of; None if the logits themselves were given.
+        logits: The teacher's predictions.
         gold: The gold token of each row.
-        temperature: What divided the logits.
+        temperature: T, which divided the logits.
     """
 
     log_odds: Float[Tensor, "*batch"]
@@ -53,20 +53,20 @@ class TeacherOdds(NamedTuple):
         return torch.sigmoid(-self.log_odds)
 
     def checked(self, logits: Predictions, gold: Int[Tensor, "*batch"], temperature: float) -> Odds | None:
-        """What the log-odds were made of.
+        """The sums that the log-odds were made of.
 
         Raises:
-            ValueError: It was found of other predictions or gold tokens, or at another temperature.
+            ValueError: They belong to other predictions or gold tokens, or to another temperature.
         """
         if logits is not self.logits or gold is not self.gold:
             raise ValueError(
-                "the teacher's odds were found of other predictions or gold tokens than the loss is of; call "
-                "teacher_odds with the very tensors that the loss receives"
+                "the teacher's odds belong to other predictions or gold tokens than the loss has; call teacher_odds "
+                "with the same tensors that the loss receives"
             )
         if temperature != self.temperature:
             raise ValueError(
-                f"the teacher's odds were found at temperature {self.temperature}, and the loss has {temperature}; "
-                "both need the same"
+                f"the teacher's odds belong to temperature {self.temperature}, but the loss has {temperature}; both "
+                "need the same"
             )
         return self.odds
 
@@ -77,13 +77,13 @@ def teacher_odds(
     mask: Bool[Tensor, "*batch"] | None = None,
     temperature: float = 1.0,
 ) -> TeacherOdds:
-    """The log-odds of the gold token and what they were made of; hidden states receive no gradient."""
+    """The log-odds of the gold token and the sums that they were made of; hidden states receive no gradient."""
     if isinstance(logits, Unprojected):
-        odds = tiled_odds_of(logits, known(gold, mask), temperature)
+        odds = tiled_odds_of(logits, safe_gold(gold, mask), temperature)
         found = odds.log_odds if mask is None else torch.where(mask, odds.log_odds, 0)
         return TeacherOdds(found, odds, logits, gold, temperature)
     given = logits if isinstance(logits, Tensor) else logits.whole()
-    found = loss_of_rows(_log_odds, given, (known(gold, mask),), mask, temperature)
+    found = loss_of_rows(_log_odds, given, (safe_gold(gold, mask),), mask, temperature)
     return TeacherOdds(found, None, logits, gold, temperature)
 
 
@@ -97,8 +97,8 @@ def uncertainty(
     return teacher_odds(teacher_logits, gold, mask, temperature).uncertainty
 
 
-def known(gold: Tensor, mask: Tensor | None) -> Tensor:
-    """Some token where none counts: what is at −100 cannot be looked up."""
+def safe_gold(gold: Tensor, mask: Tensor | None) -> Tensor:
+    """The gold tokens, with token 0 where the mask is false: −100 cannot be looked up."""
     return gold if mask is None else gold.where(mask, 0)
 
 
@@ -109,10 +109,10 @@ def _log_odds(logits: Rows, gold: Gold) -> Loss:
 
 
 class Others(NamedTuple):
-    """What the logits of some rows say about all tokens but the gold one, and about that one beside them.
+    """The logits of some rows, split into those of all other tokens and that of the gold token.
 
-    The largest of the others is the origin of all. Relative to it, logits keep their digits where all of them are far
-    below zero: where a teacher rules out everything but the gold token, its others are equally likely.
+    All logits are stored relative to the largest of the other logits. This keeps their digits if all others are far
+    below zero: if a teacher rules out everything but the gold token, its others are equally likely.
 
     Attributes:
         relative: The logits, less the largest of the others; −inf at the gold token, finite elsewhere.
@@ -128,7 +128,7 @@ class Others(NamedTuple):
 
     @classmethod
     def of(cls, logits: Rows, gold: Gold) -> "Others":
-        """Reads logits, infinite ones included, and writes into none of them."""
+        """Reads logits, infinite ones included, without changing them."""
         at = gold.unsqueeze(1)
         relative = logits.clamp(min=-furthest(logits))
         own = relative.gather(1, at)
@@ -138,11 +138,11 @@ class Others(NamedTuple):
 
     @property
     def log_odds(self) -> Vector:
-        """Those of the gold token: its logit minus the logsumexp of the others."""
+        """The log-odds of the gold token: its logit minus the logsumexp of the others."""
         return self.relative_gold - self.total.log()
 
     def softmax_(self) -> Rows:
-        """The distribution over the others, 0 at the gold token; it takes the place of the powers."""
+        """The distribution over the others, 0 at the gold token; it overwrites the powers."""
         return self.powers.div_(self.total.unsqueeze(1))
 
     def log_ratio(self, other: "Others", gold: Gold) -> Rows:

@@ -1,4 +1,4 @@
-"""The distance of two models' attribution maps; zero where they are proportional."""
+"""The distance of two models' attribution maps; zero if they are proportional."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 
 Distance = Literal["l1", "l2", "smooth_l1"]
 _EPSILON = 1e-12  # torch's, and so the release's
@@ -22,17 +22,17 @@ def map_distance(
     """Σ over views of the mean distance of maps that are scaled to norm 1 over the positions (AD-KD, L_attr).
 
     The mean is over the positions of the batch at which the teacher's map is not zero, so padding does not count. A row
-    of which the teacher's map is zero, or that is not `valid`, adds nothing. In float32 at least: to float16 the least
-    norm that divides is 0.
+    whose teacher map is zero, or that is not `valid`, adds nothing. In float32 at least: in float16 the smallest norm
+    that a map is divided by would be 0.
 
     Args:
         student: Scores of the positions, at least 0.
-        teacher: The same of the teacher, without a graph.
+        teacher: The teacher's scores, without a graph.
         valid: Rows that count; all without it.
         distance: |·|, (·)², or Huber's with δ = 1, which below 1 is (·)² / 2.
         norm: The norm that every map is scaled by.
     """
-    student, teacher = at_least_float32(student), at_least_float32(teacher)
+    student, teacher = at_least_float32_clamped(student), at_least_float32_clamped(teacher)
     known = (teacher != 0).any(-1, keepdim=True)
     known = known if valid is None else known & valid[:, None]
     student, teacher = (each.where(known, 0) for each in (student, teacher))

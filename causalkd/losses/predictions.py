@@ -1,4 +1,4 @@
-"""What a loss can be computed of: logits, or what they are made of a few rows at a time."""
+"""The predictions that losses are computed from: logits, or a form from which they are made a few rows at a time."""
 
 from typing import Protocol, runtime_checkable
 
@@ -9,44 +9,44 @@ from torch import Tensor
 
 @runtime_checkable
 class Unprojected(Protocol):
-    """Logits that are not computed yet: what a head's last linear map receives, and that map.
+    """Logits that are not computed yet: the input of a head's last linear map, and that map.
 
     The logits are c · tanh(s (W h + b) / c) with the cap c, or s (W h + b) without one.
     """
 
     @property
     def hidden(self) -> Float[Tensor, "*batch width"]:
-        """What the map receives."""
+        """The input of the map, h."""
         ...
 
     @property
     def weight(self) -> Float[Tensor, "choice width"]:
-        """W."""
+        """The weight W."""
         ...
 
     @property
     def bias(self) -> Float[Tensor, " choice"] | None:
-        """b; None where the map has none."""
+        """The bias b; None if the map has none."""
         ...
 
     @property
     def scale(self) -> float:
-        """S."""
+        """The factor s; 1 if the head has none."""
         ...
 
     @property
     def cap(self) -> float | None:
-        """c; None where there is none."""
+        """The soft cap c; None if there is none."""
         ...
 
     @property
     def shape(self) -> torch.Size:
-        """That of the logits."""
+        """The shape of the logits."""
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the logits."""
+        """The dtype of the logits."""
         ...
 
     def whole(self) -> Float[Tensor, "*batch choice"]:
@@ -55,12 +55,12 @@ class Unprojected(Protocol):
 
 
 @runtime_checkable
-class InRows(Protocol):
-    """A teacher's logits that are kept in a shorter form, and made as they are needed."""
+class CompressedLogits(Protocol):
+    """A teacher's logits in a shorter form, from which they are made when they are needed."""
 
     @property
     def shape(self) -> torch.Size:
-        """That of the logits."""
+        """The shape of the logits."""
         ...
 
     def rows(self, chunk: slice) -> Float[Tensor, "row choice"]:
@@ -72,5 +72,5 @@ class InRows(Protocol):
         ...
 
 
-Predictions = Tensor | Unprojected | InRows
-"""One model's predictions: logits, or what they are made of."""
+Predictions = Tensor | Unprojected | CompressedLogits
+"""One model's predictions: logits, or a form from which they are made."""

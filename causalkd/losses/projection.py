@@ -1,4 +1,4 @@
-"""A head's last linear map and what follows it, for some rows and some entries of the vocabulary at a time."""
+"""A head's last linear map with its scale and cap, for some rows and some entries of the vocabulary at a time."""
 
 import torch
 from jaxtyping import Float
@@ -15,11 +15,11 @@ class Projection:
     Args:
         hidden: h, one a row.
         weight: W.
-        bias: b; None where the map has none.
+        bias: b; None if the map has none.
         scale: s.
-        cap: c; None where there is none.
-        dtype: In which the head computes.
-        elements: The most logits that are wanted at a time.
+        cap: c; None if there is none.
+        dtype: The dtype in which the head computes.
+        elements: The largest number of logits that is needed at a time.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Projection:
 
     @classmethod
     def of_teacher(cls, given: Unprojected, elements: int) -> "Projection":
-        """That of predictions that learn nothing."""
+        """The projection of predictions that receive no gradient."""
         bias = None if given.bias is None else given.bias.detach()
         hidden = given.hidden.detach().reshape(-1, given.hidden.shape[-1])
         return cls(hidden, given.weight.detach(), bias, given.scale, given.cap, given.dtype, elements)
 
     def logits(self, rows: slice, entries: slice = ALL) -> Float[Tensor, "row choice"]:
-        """Some logits; those of the call before are gone."""
+        """Some logits; they overwrite those of the previous call."""
         hidden, weight = self.hidden[rows], self.weight[entries]
         out = self._buffer[: len(hidden) * len(weight)].view(len(hidden), len(weight))
         if self.bias is None:
@@ -57,7 +57,7 @@ class Projection:
         return out if self._cap is None else out.div_(self._cap).tanh_().mul_(self._cap)
 
     def before_projection(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """The gradient in what the linear map gave, from that in the logits."""
+        """The gradient in the output of the linear map, from that in the logits."""
         if self._cap is not None:
             gradient.mul_(1 - (logits.to(gradient.dtype) / self._cap).square_())
         return gradient if self._scale == 1 else gradient.mul_(self._scale)

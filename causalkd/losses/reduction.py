@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 
 
 def mean_where(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"] | None = None) -> Float[Tensor, ""]:
@@ -13,7 +13,7 @@ def mean_where(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"] | N
     Values outside may be anything, NaN included. The mean of half precision is computed, and returned, in float32.
     Makes no host–device copy.
     """
-    values = at_least_float32(values)
+    values = at_least_float32_clamped(values)
     if mask is None:
         return values.mean() if values.numel() else values.sum()
     return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from causalkd.losses.divergence import Loss, Rows
 from causalkd.losses.fused import RowLoss
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 from causalkd.losses.predictions import Unprojected
 from causalkd.task_types import Task
 
@@ -20,35 +20,35 @@ def task_loss(
     labels: Tensor,
     real: Bool[Tensor, "batch pos"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy in nats, of several labels a row the mean of each label's own; for regression the squared error.
+    """Cross-entropy in nats, for several labels a row the mean of each label's own; for regression the squared error.
 
     Computed in float32 at least. Makes no host–device copy. Differs from transformers' heads: their loss of question
-    answering is over padding too, so that it depends on what a row is batched with; of unpadded rows it is the same.
+    answering includes padding, so that it depends on the other rows of the batch; for unpadded rows it is the same.
 
     Args:
-        task: What the head computes.
+        task: The task of the head.
         logits: (…, choice) for per-token heads, (batch, choice), (batch, label) for several labels a row, (batch, 1)
             for regression, (batch, pos, 2) for the two ends of an answer.
-        labels: What each prediction is compared with, −100 where none counts; (batch,), (batch, label) of 0 and 1, or
-            (batch, 2) start and end; of a regression (batch,) or (batch, 1), every number of which counts. A causal LM
-            predicts the next token, so its labels are `data.token_mask.targets`.
-        real: Where a token may be an end of an answer: everywhere but at padding. All may be without it, and other
-            tasks do not look at it.
+        labels: The label of each prediction, −100 where none counts; (batch,), (batch, label) of 0 and 1, or (batch, 2)
+            start and end; for regression (batch,) or (batch, 1), every number of which counts. A causal LM predicts the
+            next token, so its labels are `data.token_mask.targets`.
+        real: True at tokens that may be an end of an answer: everywhere but at padding. Without it all may be; other
+            tasks ignore it.
 
     Raises:
-        ValueError: The labels of a regression are not one for each row.
+        ValueError: A regression has not exactly one label for each row.
     """
     if task == "regression":
-        predicted = at_least_float32(logits.squeeze(-1))
+        predicted = at_least_float32_clamped(logits.squeeze(-1))
         return F.mse_loss(predicted, one_number_a_row(labels).to(predicted.dtype))
     if task == "multi_label":
-        outputs, known = at_least_float32(logits), labels != _IGNORED
+        outputs, known = at_least_float32_clamped(logits), labels != _IGNORED
         each = F.binary_cross_entropy_with_logits(outputs, labels.where(known, 0).to(outputs.dtype), reduction="none")
         return each.where(known, 0).sum() / known.sum().clamp(min=1)
     if task == "question_answering":
         logits = logits.transpose(1, 2)
         logits = logits if real is None else logits.masked_fill(~real[:, None], -torch.inf)
-    flat, wanted = at_least_float32(logits.flatten(0, -2)), labels.flatten()
+    flat, wanted = at_least_float32_clamped(logits.flatten(0, -2)), labels.flatten()
     total = F.cross_entropy(flat, wanted, ignore_index=_IGNORED, reduction="sum")
     return total / (wanted != _IGNORED).sum().clamp(min=1)
 

@@ -1,8 +1,8 @@
 """The log-odds of a token, from its logit and a normaliser of all others that is made tile by tile.
 
-A tile holds the logits of some rows and some entries of the vocabulary. What a row's others sum up to is kept as their
-largest logit and the sum of their exponentials relative to it, which keeps the digits of rows whose others are all
-ruled out.
+A tile holds the logits of some rows and some entries of the vocabulary. The normaliser of a row's other logits is kept
+as the largest of them and the sum of their exponentials relative to it, which keeps the digits of rows whose others are
+all ruled out.
 """
 
 import math
@@ -18,7 +18,7 @@ Vector = Float[Tensor, " row"]
 
 
 def furthest(like: Tensor) -> float:
-    """What stands for infinity, so that the sum of many is finite still."""
+    """A finite substitute for infinity; the sum of many of them is still finite."""
     return math.sqrt(torch.finfo(like.dtype).max)
 
 
@@ -29,7 +29,7 @@ def binary_kl(y: Vector, x: Vector) -> Vector:
 
 
 class Odds(NamedTuple):
-    """What is known of each row's distribution.
+    """The logit of the gold token and the normaliser of all others, row by row.
 
     Attributes:
         gold: The logit of the gold token.
@@ -43,7 +43,7 @@ class Odds(NamedTuple):
 
     @property
     def log_odds(self) -> Float[Tensor, "*batch"]:
-        """Log p(g) − log(1 − p(g))."""
+        """The log-odds of the gold token: log p(g) − log(1 − p(g))."""
         return self.gold - (self.most + self.total.log())
 
     @classmethod
@@ -53,17 +53,17 @@ class Odds(NamedTuple):
         return cls(gold, most.fill_(-torch.inf), total)
 
     def rows(self, rows: slice) -> "Odds":
-        """Those of some rows, in the same memory."""
+        """The odds of some rows, in the same memory."""
         return Odds(self.gold[rows], self.most[rows], self.total[rows])
 
     def add(self, tile: Rows, gold: Int[Tensor, " row"], first: int) -> None:
-        """Takes a tile into account, whose first entry has this number in the vocabulary; the tile is used up."""
+        """Adds a tile whose first entry has this number in the vocabulary; the tile's contents are destroyed."""
         at, inside = place(tile, gold, first)
         own = tile.clamp_(min=-furthest(tile)).gather(1, at).squeeze(1)
         self.gold.copy_(torch.where(inside, own, self.gold))
         hide(tile, at, inside)
         most = torch.maximum(self.most, tile.amax(1))
-        # Without any other yet, both are −∞, and their difference is no number.
+        # As long as there are no others, both are −∞, and their difference is NaN.
         shift = most.where(most > -torch.inf, 0)
         self.total.mul_((self.most - shift).exp_()).add_(tile.sub_(shift.unsqueeze(1)).exp_().sum(1))
         self.most.copy_(most)
@@ -75,12 +75,12 @@ class Odds(NamedTuple):
 
 
 def place(tile: Rows, gold: Int[Tensor, " row"], first: int) -> tuple[Int[Tensor, "row 1"], Tensor]:
-    """Where each row's gold token is in a tile, and whether it is there at all."""
+    """The index of each row's gold token in a tile, and whether it is in the tile at all."""
     at = gold - first
     inside = (at >= 0) & (at < tile.shape[1])
     return at.clamp(0, tile.shape[1] - 1).unsqueeze(1), inside
 
 
 def hide(tile: Rows, at: Int[Tensor, "row 1"], inside: Tensor) -> None:
-    """Puts −∞ in place of the gold token."""
+    """Overwrites the gold token's logit with −∞."""
     tile.scatter_(1, at, torch.where(inside.unsqueeze(1), -torch.inf, tile.gather(1, at)))

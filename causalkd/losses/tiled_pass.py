@@ -1,8 +1,8 @@
-"""Decoupled losses of two heads in tiles of tokens and vocabulary: their memory is a tile's, however large both are.
+"""Decoupled losses of two heads in tiles of tokens and vocabulary, which take the memory of a tile, however large both.
 
 A head's weight is read once for a block of tokens, and its gradient written once, in its own precision. The price is
-one more matrix product: the student's logits are made twice, first for what they sum up to, then for loss and gradient.
-The teacher's are made once, because what they sum up to is known from measuring its uncertainty.
+one more matrix product: the student's logits are made twice, first for their normaliser, then for loss and gradient.
+The teacher's are made once, because their normaliser is known from measuring its uncertainty.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.linalg import vecdot
 
-from causalkd.losses.chunked import within
+from causalkd.losses.chunked import clamped_to_dtype
 from causalkd.losses.projection import Projection
 from causalkd.losses.tiled_odds import Odds, binary_kl, furthest, place
 
@@ -32,7 +32,7 @@ class Decoupled:
         gold: The gold token of each row.
         target: Factor of TKD.
         diversity: Factor of DKD.
-        taught: The teacher's odds.
+        teacher_odds: The teacher's odds.
         counted: The rows that count; None for all.
         temperature: Divides the logits of both.
     """
@@ -40,14 +40,14 @@ class Decoupled:
     gold: Int[Tensor, " row"]
     target: Vector
     diversity: Vector
-    taught: Odds
+    teacher_odds: Odds
     counted: Bool[Tensor, " row"] | None
     temperature: float
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Those of hidden states, weight and bias; None for what needs none."""
+    """The gradients of hidden states, weight and bias; None for a tensor that needs none."""
 
     hidden: Tensor | None
     weight: Tensor | None
@@ -76,42 +76,44 @@ def tiled_odds(head: Projection, gold: Int[Tensor, " row"], temperature: float, 
 def tiled_pass(
     student: Projection, teacher: Projection, loss: Decoupled, coefficients: Vector, gradients: Gradients
 ) -> Vector:
-    """The loss of each row; the gradients of their sum, each times its coefficient, are written where they are wanted.
+    """The loss of each row; the gradients of the sum of all, each times its coefficient, are written if needed.
 
     Args:
-        student: What learns.
-        teacher: What teaches.
+        student: The student's head.
+        teacher: The teacher's head.
         loss: The loss.
         coefficients: The factors of the rows.
         gradients: Tensors of zeros; that of the hidden states is at least in float32.
     """
     dtype, gold = coefficients.dtype, loss.gold
     own = tiled_odds(student, gold, loss.temperature, dtype)
-    x, y = own.log_odds, loss.taught.log_odds
+    x, y = own.log_odds, loss.teacher_odds.log_odds
     of_odds = loss.target * (x.sigmoid() - y.sigmoid())
-    shift = (loss.taught.total.log() - own.total.log()).unsqueeze(1)
+    shift = (loss.teacher_odds.total.log() - own.total.log()).unsqueeze(1)
     diverging = torch.zeros_like(x)
     factors = _where(loss.counted, coefficients / loss.temperature)
     for part, blocks in _columns(len(gold), len(student.weight), gold.device.type):
         of_weight = _Sum(gradients.weight, part)
         for block in blocks:
             raw = student.logits(block, part)
-            learnt = own.rows(block).shifted(_scaled(raw, loss.temperature, dtype, copy=True), gold[block], part.start)
-            taught = _scaled(teacher.logits(block, part), loss.temperature, dtype)
-            taught = loss.taught.rows(block).shifted(taught, gold[block], part.start)
-            p = taught.exp().div_(loss.taught.total[block].unsqueeze(1))
-            ratio = taught.sub_(learnt).nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)).sub_(shift[block])
+            own_tile = own.rows(block).shifted(
+                _scaled(raw, loss.temperature, dtype, copy=True), gold[block], part.start
+            )
+            teacher_tile = _scaled(teacher.logits(block, part), loss.temperature, dtype)
+            teacher_tile = loss.teacher_odds.rows(block).shifted(teacher_tile, gold[block], part.start)
+            p = teacher_tile.exp().div_(loss.teacher_odds.total[block].unsqueeze(1))
+            ratio = teacher_tile.sub_(own_tile).nan_to_num_(nan=0).clamp_(-furthest(p), furthest(p)).sub_(shift[block])
             diverging[block] += vecdot(p, ratio)
             if not gradients.wanted:
                 continue
-            q = learnt.exp_().div_(own.total[block].unsqueeze(1))
+            q = own_tile.exp_().div_(own.total[block].unsqueeze(1))
             whole = torch.sub(q, p, out=p).mul_(loss.diversity[block].unsqueeze(1))
             whole.addcmul_(q, of_odds[block].unsqueeze(1), value=-1)
             at, inside = place(whole, gold[block], part.start)
             whole.scatter_(1, at, torch.where(inside, of_odds[block], whole.gather(1, at).squeeze(1)).unsqueeze(1))
             whole.mul_(factors[block].unsqueeze(1))
             whole = whole if loss.counted is None else whole.masked_fill_(~loss.counted[block].unsqueeze(1), 0)
-            whole = within(student.before_projection(whole, raw), raw.dtype, 1.0).to(raw.dtype)
+            whole = clamped_to_dtype(student.before_projection(whole, raw), raw.dtype, 1.0).to(raw.dtype)
             _further(gradients, of_weight, whole, student, block, part)
         of_weight.finish()
     return _where(loss.counted, loss.target * binary_kl(y, x) + loss.diversity * diverging)
@@ -120,7 +122,7 @@ def tiled_pass(
 def _further(
     gradients: Gradients, of_weight: "_Sum", whole: Tensor, student: Projection, block: slice, part: slice
 ) -> None:
-    """Takes the gradient in the logits of a tile further."""
+    """Adds the gradients that follow from the gradient in the logits of a tile."""
     if gradients.hidden is not None:
         found = gradients.hidden[block]
         if found.dtype == whole.dtype:
@@ -133,14 +135,14 @@ def _further(
 
 
 class _Sum:
-    """The gradient of some entries of the weight, summed up over blocks of tokens, in float32 where that is wider."""
+    """The gradient of some entries of the weight, summed up over blocks of tokens, in float32 if that is wider."""
 
     def __init__(self, whole: Tensor | None, part: slice) -> None:
         self._target = None if whole is None else whole[part]
         self._wide: Tensor | None = None
 
     def add(self, of_logits: Tensor, hidden: Tensor) -> None:
-        """Takes a block."""
+        """Adds a block."""
         if self._target is None:
             return
         if self._target.dtype in (torch.float32, torch.float64):

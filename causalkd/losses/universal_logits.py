@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from causalkd.losses.chunked import check_temperature
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 from causalkd.losses.reduction import mean_where
 
 
@@ -19,13 +19,13 @@ def universal_logit_distance(
 ) -> Float[Tensor, ""]:
     """Mean over predictions of Σ |p − q|, where p and q are the probabilities, each in descending order.
 
-    The smaller vocabulary is padded with zeros. The distance lies between 0 and 2, and is 0 where the sorted
-    probabilities agree, whichever entries they belong to. Costs a sort of either vocabulary.
+    The smaller vocabulary is padded with zeros. The distance lies between 0 and 2, and is 0 if the sorted
+    probabilities agree, whichever entries they belong to. Costs a sort of each vocabulary.
 
     Args:
         student: Logits.
         teacher: Logits over another vocabulary, without a graph.
-        mask: The predictions that count; all without it. Where none counts, the distance is 0.
+        mask: The predictions that count; all without it. If none counts, the distance is 0.
         temperature: T, dividing both logits.
 
     Raises:
@@ -39,4 +39,4 @@ def universal_logit_distance(
 
 
 def _sorted(logits: Tensor, temperature: float) -> Tensor:
-    return (at_least_float32(logits) / temperature).softmax(-1).sort(-1, descending=True).values
+    return (at_least_float32_clamped(logits) / temperature).softmax(-1).sort(-1, descending=True).values

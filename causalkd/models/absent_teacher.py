@@ -1,4 +1,4 @@
-"""A teacher that is not there: what its configuration says of it, without weights."""
+"""A teacher without weights: the facts that its configuration gives about it."""
 
 import json
 from dataclasses import asdict
@@ -19,11 +19,11 @@ _PLACES = "hook_points.json"
 
 
 class AbsentTeacher(HookedModel):
-    """A teacher of which everything is known but its weights: it answers no forward.
+    """A teacher of which everything but its weights is known, so it has no forward pass.
 
     Args:
-        folder: Where `describe_teacher` has described it.
-        task: What its head computes.
+        folder: The folder in which `describe_teacher` has described it.
+        task: The task of its head.
 
     Raises:
         ValueError: The folder lacks the description, or it is damaged.
@@ -45,7 +45,7 @@ class AbsentTeacher(HookedModel):
 
 
 def describe_teacher(teacher: HookedModel, folder: Path) -> None:
-    """Writes what an `AbsentTeacher` is made of: configuration, tokenizer, places; no weights."""
+    """Writes the files of an `AbsentTeacher`: configuration, tokenizer, hook points; no weights."""
     assert teacher.tokenizer is not None
     teacher.model.config.save_pretrained(folder)
     teacher.tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""The adapters that TransformerLens 4.3 lacks: of DistilBERT, of `architectures.py`, of other prediction heads.
+"""The adapters that TransformerLens 4.3 lacks: for DistilBERT, for `architectures.py`, for further prediction heads.
 
 Without an entry of its own, a classification, tagging or question answering head silently gets its language model's
 adapter (right blocks, absent head) or raises. Here the adapter of such a head is made from its language model's, for
@@ -80,7 +80,7 @@ class DistilBertArchitectureAdapter(ArchitectureAdapter):
         return NormalizationBridge(name=name, config=self.cfg, use_native_layernorm_autograd=True)
 
 
-class TabledAdapter(ArchitectureAdapter):
+class TableAdapter(ArchitectureAdapter):
     """The names of an architecture in our table: enough to find its hook points, not to boot a bridge."""
 
     supports_generation: bool = False
@@ -201,7 +201,7 @@ def _fitted(model: PreTrainedModel, architecture: str) -> ArchitectureAdapter:
         for name, value in described.requires.items():
             if getattr(model.config, name) != value:
                 raise ValueError(f"{name} is {getattr(model.config, name)!r}, where it must be {value!r}")
-        return TabledAdapter(config, described, model.base_model_prefix)
+        return TableAdapter(config, described, model.base_model_prefix)
     # Some adapters demand libraries that read images, which a model needs for nothing when it is given text alone.
     known = factory.SUPPORTED_ARCHITECTURES[architecture]
     adapter: ArchitectureAdapter = type(known.__name__, (known,), {"required_libraries": []})(config)

@@ -1,4 +1,4 @@
-"""Weights lie in memory as torch would have put them, however a checkpoint was read."""
+"""Moving weights to the addresses in memory that torch would have chosen, however a checkpoint was read."""
 
 import torch
 
@@ -9,9 +9,9 @@ _ALIGNMENT = 64
 def align(model: torch.nn.Module) -> None:
     """Moves weights on the host that begin anywhere else to addresses that are multiples of 64 bytes.
 
-    transformers maps the file of a checkpoint into memory where one process reads it, and then weights begin wherever
-    they do in the file; where several processes read it, it copies them. Products of few rows differ with that in their
-    last bit, and so would what one and several processes measure.
+    If one process reads a checkpoint, transformers maps its file into memory, and weights begin wherever they do in the
+    file; if several processes read it, it copies them. Products of few rows differ between the two in their last bit,
+    and so would the measurements of one and of several processes.
     """
     for weight in (*model.parameters(), *model.buffers()):
         is_plain = weight.device.type == "cpu" and type(weight.data) is torch.Tensor

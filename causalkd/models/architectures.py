@@ -17,11 +17,10 @@ class Architecture:
 
     Attributes:
         embedding: Path of the token embedding inside the model's body, e.g. `embeddings.word_embeddings`; the body is
-            what the model's `base_model_prefix` names, and the model itself where that is empty.
+            what the model's `base_model_prefix` names, and the model itself if that is empty.
         blocks: Path of the list of blocks inside the body, e.g. `encoder.layer`.
-        attention_output: Path of the attention's last linear map inside a block; None where it has none.
-        mlp_output: Path of the MLP's last linear map inside a block, or of a mixture of experts; None where it has
-            none.
+        attention_output: Path of the attention's last linear map inside a block; None if it has none.
+        mlp_output: Path of the MLP's last linear map inside a block, or of a mixture of experts; None if it has none.
         causal: Whether a token sees only itself and the tokens before it.
         repeats: Whether the model calls its blocks more often than once: consecutive layers share a block.
         requires: Settings of the configuration that must have these values for the paths to be right.
@@ -104,10 +103,10 @@ _REFUSED: dict[str, str] = {
 
 
 def refusal_of(config: PreTrainedConfig, model: PreTrainedModel | None = None) -> str | None:
-    """What is said of a model that cannot be used, after its name; None where it can be, as far as is known.
+    """Why a model cannot be used, to be written after its name; None if it can be, as far as is known.
 
     The configuration of a decoder that was saved alone says that it has no encoder, and a head that needs both stacks
-    can be made from it; so where the model itself is there, its modules count too.
+    can be made from it; so if the model itself is given, its modules count too.
     """
     two_stacks = config.is_encoder_decoder or (model is not None and _has_two_stacks(model))
     return _TWO_STACKS if two_stacks else _REFUSED.get(config.model_type)
@@ -131,5 +130,5 @@ def register_architecture(model_type: str, architecture: Architecture) -> None:
 
 
 def architecture_of(model_type: str) -> Architecture | None:
-    """The entry of a type of models; None where only TransformerLens may know it."""
+    """The entry of a type of models; None if only TransformerLens may know it."""
     return _ARCHITECTURES.get(model_type)

@@ -22,12 +22,12 @@ _Plain = bool | int | float | str | None
 
 
 def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]) -> tuple[str, ...]:
-    """Copies all weights of the same name and shape into the student, in the teacher's precision, blocks by chosen
-    number; at the teacher's width also the chosen blocks' parts of weights outside the blocks that hold something for
-    each block.
+    """Copies weights of the same name and shape into the student, in the teacher's precision: those of the chosen
+    blocks, and all outside blocks. At the teacher's width it also copies, from weights outside the blocks that hold one
+    group of entries per block, the groups of the chosen blocks.
 
     Returns:
-        The teacher's weights outside blocks or in chosen ones that the student has no room for, and the student's that
+        The teacher's weights outside blocks or in chosen ones that do not fit into the student, and the student's that
         got no weight of the teacher; each under the name that its model uses.
     """
     prefix = teacher.adapter.translate_transformer_lens_path("blocks") + "."
@@ -41,7 +41,7 @@ def copy_weights(teacher: HookedModel, student: HookedModel, chosen: Sequence[in
     for name, parameter in student.model.state_dict().items():
         origin = _origin(name, prefix, behind)
         weight = given.get(origin)
-        # Of a narrower student any size may be another one; of one as wide only what goes by the number of blocks.
+        # In a narrower student any size may differ, in one of the same width only those that depend on the block count.
         if weight is not None and weight.shape != parameter.shape and is_as_wide and not name.startswith(prefix):
             weight = _of_blocks(weight, parameter.shape, teacher.n_layers, chosen)
         if weight is None or weight.shape != parameter.shape:
@@ -81,8 +81,8 @@ def check_copy(teacher: HookedModel, student: HookedModel, chosen: Sequence[int]
             f" This architecture's code reads {', '.join(names)} together with a block's number." if names else ""
         )
         raise ValueError(
-            f"blocks {list(chosen)} of this {teacher.architecture} do not compute as a student's blocks "
-            f"0–{len(chosen) - 1} what they compute in the teacher:\n"
+            f"blocks {list(chosen)} of this {teacher.architecture} compute something else as a student's blocks "
+            f"0–{len(chosen) - 1} than they do in the teacher:\n"
             + "\n".join(f"- {fault}" for fault in faults)
             + f"\nChoose blocks that keep their numbers (0, 1, 2, …) or their kind, or use another student.{suspected}"
         )

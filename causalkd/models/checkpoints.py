@@ -55,7 +55,7 @@ def read_config(name: str | Path, revision: str | None = None) -> PreTrainedConf
         found = [file.parent for depth in ("*", "*/*") for file in Path(location).glob(f"{depth}/config.json")]
         inside = few(sorted(map(str, found)), 5)
         raise ValueError(
-            f"no checkpoint {str(name)!r}: it is no folder with a config.json, and the hub did not give it. "
+            f"no checkpoint {str(name)!r}: it is neither a folder with a config.json nor a model that the hub gave. "
             + (f"It has checkpoints inside: {inside}. Name one of these" if inside else "Name a folder")
             + f", a hub model, or one of {', '.join(PACKAGED)}."
         ) from error
@@ -71,10 +71,10 @@ def _refuse_adapters(folder: Path) -> None:
 
 
 def find_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint; None where there is none, for which transformers often makes one without words.
+    """The tokenizer of a checkpoint; None if there is none, for which transformers often makes one without words.
 
-    Some kinds of tokenizers raise other errors than a missing file where there is none, or where a library they need
-    is missing.
+    Some kinds of tokenizers raise other errors than that of a missing file if there is none, or if a library that they
+    need is missing.
 
     Raises:
         ValueError: No such checkpoint, or a file of its tokenizer is damaged.
@@ -95,13 +95,13 @@ def read_tokenizer(origin: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder, of the hub, or of a package.
 
     Raises:
-        ValueError: There is none, or a file of it is damaged; says which, and where it can the key.
+        ValueError: There is none, or a file of it is damaged; the message names the file, and if possible the key.
     """
     folder = Path(locate(origin))
     _check_tokenizer_files(folder)
     what, advice = f"tokenizer {str(origin)!r} is neither a folder nor on the hub", "name another"
     if folder.is_dir():
-        what, advice = f"the tokenizer in {folder} cannot be loaded", "put its files back from a copy, or save it anew"
+        what, advice = f"the tokenizer in {folder} cannot be loaded", "put its files back from a copy, or save it again"
     with refused(what, advice):
         found = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         _check_kind(folder / _WORDS, found)
@@ -114,7 +114,7 @@ def read_tokenizer(origin: str | Path) -> PreTrainedTokenizerBase:
 def _check_kind(file: Path, found: PreTrainedTokenizerBase) -> None:
     """Refuses a tokenizer that splits words otherwise than its file says.
 
-    Of some types of models transformers makes the tokenizer that these usually have, whatever the file is.
+    For some types of models transformers makes the tokenizer that these usually have, whatever the file says.
     """
     backend: Any = getattr(found, "backend_tokenizer", None)
     if not file.is_file() or backend is None:
@@ -128,7 +128,7 @@ def _check_kind(file: Path, found: PreTrainedTokenizerBase) -> None:
 
 
 def _check_tokenizer_files(folder: Path) -> None:
-    """Refuses a folder with a file of a tokenizer that is no JSON mapping.
+    """Refuses a folder with a file of a tokenizer that is not a JSON mapping.
 
     Raises:
         ValueError: Names every such file.
@@ -136,7 +136,7 @@ def _check_tokenizer_files(folder: Path) -> None:
     faults = [fault for name in (_WORDS, *_BESIDE_WORDS) if (fault := json_fault(folder / name)) is not None]
     if faults:
         raise ValueError(
-            "\n".join(f"{fault}; put the file back from a copy, or save the tokenizer anew" for fault in faults)
+            "\n".join(f"{fault}; put the file back from a copy, or save the tokenizer again" for fault in faults)
         )
 
 
@@ -145,19 +145,19 @@ def _check_written(file: Path) -> None:
         raise ValueError(fault)
     values = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(values.get("model_type", ""), str):
-        raise ValueError(f"`model_type` is {values['model_type']!r}, and it is a name")
+        raise ValueError(f"`model_type` is {values['model_type']!r}, but must be a name")
     if faults := beyond_bounds(values):
         raise ValueError("; ".join(faults))
 
 
 def _check_values(config: PreTrainedConfig) -> None:
-    """What transformers takes as it is, and fails at later."""
+    """Refuses values that transformers accepts, but at which it fails later."""
     heads, names = config.architectures, config.id2label
     if heads is not None and not (isinstance(heads, list) and all(isinstance(each, str) for each in heads)):
-        raise ValueError(f"`architectures` is {heads!r}, and it is a list of names")
+        raise ValueError(f"`architectures` is {heads!r}, but must be a list of names")
     known = dict(names or {})
     if sorted(known) != list(range(len(known))) or not all(isinstance(each, str) for each in known.values()):
-        raise ValueError(f"`id2label` is {names!r}, and it gives a name to each number from 0")
+        raise ValueError(f"`id2label` is {names!r}, but must give a name to each number from 0")
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:

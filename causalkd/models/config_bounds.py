@@ -1,4 +1,4 @@
-"""Sizes that no model has: building one of them would take all memory, or time without end."""
+"""Bounds of the sizes of a model: building a larger one would take all memory, or time without end."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ MOST_ENTRIES = 10**7
 
 
 def beyond_bounds(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What a configuration asks for beyond the bounds, a line each; `prefix` stands before every key."""
+    """The sizes of a configuration that are beyond the bounds, a line each; `prefix` is written before every key."""
     bounds = {key: MOST_LAYERS if "layers" in key or key == "n_layer" else MOST_ENTRIES for key in config}
     return [
-        f"`{prefix}{key}` is {config[key]}, and a model has at most {most:,}; give a smaller number"
+        f"`{prefix}{key}` is {config[key]}, but at most {most:,} is supported; give a smaller number"
         for key, most in bounds.items()
         if isinstance(config[key], int) and config[key] > most
     ]

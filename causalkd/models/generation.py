@@ -32,7 +32,7 @@ class Sampling:
     max_tokens: int
     """The largest number of new tokens per row."""
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token, of a mixture that of the model that the share draws."""
+    """Divides the logits; 0 takes the likeliest token (with a mixture, of the model that is drawn for the token)."""
     longest: int | None = None
     """The largest number of tokens of a row with its prompt; None means the positions of the models that write."""
     ends: tuple[int, ...] = ()
@@ -60,7 +60,7 @@ class Continued(NamedTuple):
 def continue_prompts(
     model: HookedModel, prompts: Inputs, sampling: Sampling, seed: int, mixture: Mixture | None = None
 ) -> Continued:
-    """Continue some prompts with a model; modes and the global random state stay as they were.
+    """Continue some prompts with a model; modes and the global random state are unchanged afterwards.
 
     The checkpoint's own generation settings (a repetition penalty, beams, …) are ignored, except its end tokens:
     only `sampling` counts.
@@ -156,7 +156,7 @@ def _longest(models: list[HookedModel], sampling: Sampling) -> int:
 
 @contextmanager
 def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
-    """Clears the checkpoint's generation settings meanwhile, from which transformers takes what a call leaves open."""
+    """Clears the checkpoint's generation settings meanwhile, which transformers uses for settings that a call omits."""
     own = model.generation_config
     try:
         model.generation_config = GenerationConfig()

@@ -1,4 +1,4 @@
-"""The outputs of a model's head: how many they are, what they are called, and what likelihood they have."""
+"""The outputs of a model's head: their number, their names, and their likelihood."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,9 +14,9 @@ _PROBLEMS: dict[Task, Literal["single_label_classification", "multi_label_classi
     "classification": "single_label_classification",
     "multi_label": "multi_label_classification",
 }
-"""What transformers calls the likelihood of a head that has one output a label."""
+"""Transformers' names for the likelihood of a head that has one output a label."""
 NEW_HEAD = "with `causalkd finetune`, with `teacher.training` in a recipe, or with `new_head=True` in Python"
-"""Where a head of other labels, or none, is accepted."""
+"""The advice on where a checkpoint with other labels, or without a head, is accepted."""
 MOST_LABELS = 62
 """The largest number of labels of a multi-label head, whose predicted set of labels is compared as one whole number."""
 
@@ -39,11 +39,11 @@ def set_labels(
     """Sets the number and the names of a head's outputs, and their likelihood, in a configuration.
 
     Args:
-        config: Is changed.
-        task: What the head is for.
+        config: The configuration, which is changed.
+        task: The task of the head.
         labels: The names of its outputs in their order; None keeps the configuration's.
-        new_head: Whether the head is to be trained anew, so that what the checkpoint's head was for does not matter.
-        name: What the checkpoint is called in messages.
+        new_head: Whether a new head is to be trained, so that the task of the checkpoint's head does not matter.
+        name: The checkpoint's name in messages.
 
     Raises:
         ValueError: The checkpoint's head has another likelihood or other labels, or there are too many labels.
@@ -63,7 +63,7 @@ def set_labels(
         if not new_head and not same and not unnamed:
             order = " in this order" if sorted(map(str.casefold, own)) == sorted(map(str.casefold, labels)) else ""
             raise ValueError(
-                f"checkpoint {name} has the labels {own}, asked for were {list(labels)}{order}; "
+                f"checkpoint {name} has the labels {own}, but the labels {list(labels)} were asked for{order}; "
                 f"use a checkpoint of this task, or train a new head: it starts at random {NEW_HEAD}"
             )
         config.id2label = dict(enumerate(labels))

@@ -25,7 +25,7 @@ from causalkd.task_types import TASK_TYPES, Task
 
 _AUTO: Mapping[Task, tuple[Any, ...]] = {
     "masked_lm": (AutoModelForMaskedLM,),
-    # The last table holds, beside encoders with a decoder, decoders that also read sound.
+    # The last table holds, besides encoders with a decoder, decoders that also read sound.
     "causal_lm": (AutoModelForCausalLM, AutoModelForMultimodalLM, AutoModelForSeq2SeqLM),
     "classification": (AutoModelForSequenceClassification,),
     "multi_label": (AutoModelForSequenceClassification,),
@@ -34,7 +34,7 @@ _AUTO: Mapping[Task, tuple[Any, ...]] = {
     "question_answering": (AutoModelForQuestionAnswering,),
 }
 
-# Some of their models are encoders with a decoder, which are no causal language models of the text they are given.
+# Some of their models are encoders with a decoder, which are not causal language models of the text they are given.
 _OF_MORE_THAN_TEXT = (AutoModelForMultimodalLM, AutoModelForSeq2SeqLM)
 
 HEAD_NAMES: Mapping[Task, tuple[Any, ...]] = {
@@ -59,7 +59,7 @@ def head_classes(config: type[PreTrainedConfig], task: Task) -> tuple[type[PreTr
 def auto_class(config: PreTrainedConfig, task: Task) -> Any:
     """The auto class that makes a model of a configuration with the head of a task.
 
-    Where there are several, it is the one whose class the configuration names in `architectures`, or else the first.
+    If there are several, it is the one whose class the configuration names in `architectures`, or else the first.
 
     Raises:
         ValueError: transformers has no such head for this configuration.
@@ -73,7 +73,7 @@ def auto_class(config: PreTrainedConfig, task: Task) -> Any:
     return next(named, found[0][0])
 
 
-# What transformers calls the likelihood of a head that predicts for a whole row; None where nobody has said.
+# Transformers' names for the likelihood of a head that predicts for a whole row; None if it is not declared.
 _LIKELIHOODS: Mapping[Task, str] = {
     "classification": "single_label_classification",
     "multi_label": "multi_label_classification",
@@ -84,10 +84,10 @@ _LIKELIHOODS: Mapping[Task, str] = {
 def check_head(model: PreTrainedModel, task: Task) -> None:
     """Refuses a model whose head does not compute what a task needs.
 
-    Classes that transformers does not know are taken as what they are said to be.
+    Classes that transformers does not know are trusted to have the given task.
 
     Raises:
-        ValueError: There is no such task, this is no model of transformers, or its head is for another task.
+        ValueError: There is no such task, this is not a model of transformers, or its head is for another task.
     """
     if task not in TASK_TYPES:
         raise ValueError(f"task {task!r} does not exist; {nearest(str(task), list(TASK_TYPES))}")
@@ -95,7 +95,7 @@ def check_head(model: PreTrainedModel, task: Task) -> None:
     # peft's and torch's wrappers hand on every attribute of the model inside.
     if not isinstance(model, PreTrainedModel):
         raise ValueError(
-            f"{name} is no model of transformers; give the model itself, before anything is wrapped around it"
+            f"{name} is not a model of transformers; give the model itself, before anything is wrapped around it"
         )
     carried = [each for each in TASK_TYPES if type(model) in head_classes(type(model.config), each)]
     if carried and task not in carried:

@@ -1,9 +1,10 @@
 """The settings that depend on the number of a block, and how they change when blocks are left out.
 
-Stock configurations hold such settings in many forms. What has one entry a block (`layer_types`, `no_rope_layers`,
-`mlp_layer_types`, GPT-Neo's run-length coded `attention_types`) follows the kept blocks whatever its name is. Counts of
-first blocks and lists of block numbers look like other numbers, so these are named here. What remains
-(every n-th block, a scale by the block's number) cannot be carried over: the check of the cut finds and names it.
+Stock configurations hold such settings in many forms. A setting with one entry per block (`layer_types`,
+`no_rope_layers`, `mlp_layer_types`, GPT-Neo's run-length coded `attention_types`) follows the kept blocks whatever its
+name is. Counts of first blocks and lists of block numbers look like other numbers, so these are named here. Other
+settings (every n-th block, a scale by the block's number) cannot be carried over: the check of the cut finds and names
+them.
 """
 
 import copy
@@ -24,7 +25,7 @@ _BLOCK_NUMBERS = ("mlp_only_layers", "full_attn_idxs", "attn_layer_indices", "mo
 # Settings that give how many blocks the layers share: every block serves a layer.
 _SHARED_BLOCKS = ("num_hidden_groups",)
 # Lists and numbered entries of tokens, labels and names, which every architecture has; bounds and factors of parts of
-# a block, which may be as many as there are blocks; and blocks beside those that are counted.
+# a block, which may be as many as there are blocks; and blocks in addition to those that are counted.
 _OF_NO_BLOCK = re.compile(r"token_ids?$|label|^architectures$|_limit$|_multipliers$|^mtp_")
 _A_BLOCKS_NUMBER = re.compile(r"(layer_idx|layer_id|layer_index|layer_number|\bidx|\bi)\b")
 
@@ -164,13 +165,13 @@ def _for_blocks(name: str, value: Any, total: int, chosen: Sequence[int]) -> Any
 
 
 def _first_of(count: int, chosen: Sequence[int]) -> int:
-    """How many of the chosen blocks are among the first ones, where these come first; otherwise the old count."""
+    """The number of chosen blocks that are among the first ones, if these come first; otherwise the old count."""
     inside = [layer < count for layer in chosen]
     return sum(inside) if inside == sorted(inside, reverse=True) else count
 
 
 def _written_out(value: list[Any]) -> list[Any]:
-    """The entries of a run-length code such as [[["global", "local"], 6]]; empty where it is not such a code."""
+    """The entries of a run-length code such as [[["global", "local"], 6]]; empty if it is not such a code."""
     runs = [run for run in value if isinstance(run, list) and len(run) == 2]
     if len(runs) < len(value) or not all(isinstance(run[0], list) and isinstance(run[1], int) for run in runs):
         return []

@@ -32,7 +32,7 @@ OTHER_TOKENIZERS = (
     "examples. Predictions over tokens need tokens that both models share, and so does an intervention in such models; "
     "only `causalkd.objectives.uld.ULD`, in Python, takes language models of different tokenizers"
 )
-"""What can be done about models with different tokenizers, as the end of a refusal."""
+"""The advice for models with different tokenizers, as the end of a refusal."""
 
 
 def load_model(
@@ -56,18 +56,18 @@ def load_model(
         task: The task of the prediction head.
         role: `teacher` (frozen, eval, in the checkpoint's precision) or `student` (trainable, in float32 at least).
         labels: Label names, in the order of the head's outputs; None keeps the checkpoint's.
-        new_head: Whether the head's weights may lack, as for fine-tuning; they then start at random, from `seed`.
+        new_head: Whether the head's weights may be missing, as for fine-tuning; they then start at random, from `seed`.
         seed: Seed of such weights.
         attention: transformers' attention implementation; None lets transformers choose.
         dtype: Precision of the weights; None keeps the checkpoint's. A student's is float32 at least.
-        device_map: Where modules lie, as in transformers; a model that is spread over devices stays spread.
+        device_map: The devices of the modules, as in transformers; a model that is spread over devices stays spread.
         quantization: Quantisation of a teacher, as in transformers. A student of a quantised checkpoint is dequantised.
         revision: Branch, tag or commit of the hub.
 
     Raises:
         ValueError: There is no such checkpoint, it lacks the head or weights of its body, it has blocks that its
-            configuration has not, its tokenizer has tokens that it has not, a run wrote it and it was changed since,
-            its labels differ, a student was to be quantised, or `device_map` leaves weights out of memory.
+            configuration lacks, its tokenizer has tokens that it lacks, a run wrote it and it was changed since, its
+            labels differ, a student was to be quantised, or `device_map` leaves weights out of memory.
     """
     if role == "student" and quantization is not None:
         raise ValueError(
@@ -98,7 +98,7 @@ def load_model(
 
 
 def _check_as_written(name: Path) -> None:
-    """Refuses a checkpoint of a run that is no longer what the run wrote; costs one reading of its files."""
+    """Refuses a checkpoint of a run that was changed since the run wrote it; costs one reading of its files."""
     changed = changed_since(name) if name.is_dir() else None
     if changed is not None:
         raise ValueError(
@@ -117,7 +117,8 @@ def _config_with_head(name: str | Path, task: Task, revision: str | None) -> Pre
             f"{name} is a {config.model_type}, for which transformers has no {task} head, only {', '.join(possible)}; "
             "ask for one of those, or use another architecture"
         )
-    # A wish of whoever saved it, which transformers refuses to write again with the attention that it chooses.
+    # A checkpoint may ask for attention weights as outputs; transformers refuses to save this setting together with the
+    # attention implementation that it chooses.
     config.output_attentions = False
     return config
 
@@ -142,9 +143,9 @@ def _stock_model(
 
 
 def _say_untied(model: PreTrainedModel) -> None:
-    """Lets the configuration say what transformers did where a checkpoint has a head of its own and says it had not.
+    """Corrects a configuration by which the head shares the embeddings, if the checkpoint has a head of its own.
 
-    Whatever is made of the configuration afterwards, such as a student, would otherwise share the embeddings.
+    A model that is made from the configuration later, such as a student, would otherwise share the embeddings.
     """
     words, head = model.get_input_embeddings(), model.get_output_embeddings()
     if words is None or head is None or not getattr(model, "_tied_weights_keys", None):
@@ -165,7 +166,7 @@ def model_from_config(
     labels: Sequence[str] | None = None,
     seed: int = 0,
 ) -> HookedModel:
-    """Build a model with fresh weights drawn from `seed`; the global random state is left as it was.
+    """Build a model with fresh weights drawn from `seed`; the global random state is unchanged.
 
     Raises:
         ValueError: No model can be built of this configuration.
@@ -184,7 +185,7 @@ def fresh_model(
     labels: Sequence[str] | None,
     seed: int,
 ) -> HookedModel:
-    """Makes what `model_from_config` makes, without its self-test; for a configuration that has passed it."""
+    """The same as `model_from_config` without its self-test, for a configuration that has passed it."""
     config = copy.deepcopy(config)
     set_labels(config, task, labels, new_head=True, name=config.model_type)
     with torch.random.fork_rng():
@@ -197,7 +198,7 @@ def fresh_model(
 
 
 def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None = None) -> None:
-    """Moves a model's weights, and casts them where a dtype is given; a model spread over devices stays where it is."""
+    """Moves a model's weights, and casts them if a dtype is given; a model spread over devices is not moved."""
     if any(weight.is_meta for weight in model.model.parameters()):
         return  # an absent teacher has nothing to be moved
     if is_spread(model.model):
@@ -217,7 +218,7 @@ def trainable(dtype: torch.dtype) -> torch.dtype:
 
 
 def check_order(teacher: HookedModel, student: HookedModel) -> None:
-    """Refuses a teacher and a student in each other's place, whose numbers would be called by the wrong name.
+    """Refuses a teacher and a student that are reversed, whose numbers would be reported under the wrong name.
 
     Raises:
         ValueError: The teacher was loaded as a student, and the student as a teacher.
@@ -280,9 +281,7 @@ def _token_faults(teacher: HookedModel, student: HookedModel) -> list[str]:
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Lets the end token's embedding get a gradient where it is also the padding token; the mask hides padding
-    anyway.
-    """
+    """Lets the end token's embedding get a gradient if it is also the padding token; the mask hides padding anyway."""
     ends = model.config.to_dict().get("eos_token_id")
     known = [*(ends if isinstance(ends, list) else [ends]), None if tokenizer is None else tokenizer.eos_token_id]
     embedding = model.get_input_embeddings()

@@ -1,7 +1,7 @@
 """Whether a checkpoint gave a model all of its weights, and the model took all of the checkpoint's.
 
-transformers lets weights that a file lacks start at random, leaves out those that a model has no place for, and only
-logs both. A new head may start at random; embeddings and blocks of a pretrained model may not.
+transformers lets weights that a file lacks start at random, leaves out those that a model has no parameter for, and
+only logs both. A new head may start at random; embeddings and blocks of a pretrained model may not.
 """
 
 import re
@@ -19,7 +19,7 @@ from causalkd.task_types import TASK_TYPES, Task
 
 # Parts of a body that only some heads read, so that a checkpoint of another head lacks them.
 _OF_HEADS = re.compile(r"(^|\.)pooler\.")
-# What older versions of transformers saved among the weights: masks and tables that follow from the configuration.
+# Tensors that older versions of transformers saved among the weights: masks and tables that the configuration implies.
 _TABLES = re.compile(r"((attn|attention)\.bias|masked_bias|causal_mask|inv_freq|position_ids|embed_positions)$")
 
 
@@ -27,8 +27,8 @@ class LoadedKeys(NamedTuple):
     """The names of weights by which a checkpoint and a model differ.
 
     Attributes:
-        lacking: The model's weights that the checkpoint has not, or has in another size.
-        unused: The checkpoint's weights that the model has no place for.
+        lacking: The model's weights that the checkpoint lacks, or has in another size.
+        unused: The checkpoint's weights that the model has no parameter for.
     """
 
     lacking: tuple[str, ...]
@@ -38,21 +38,21 @@ class LoadedKeys(NamedTuple):
 def read_weights(
     location: str, task: Task, config: PreTrainedConfig, options: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, LoadedKeys]:
-    """Loads a stock model, whatever weights its checkpoint lacks or has beside it.
+    """Loads a stock model, whatever weights its checkpoint lacks or has in addition.
 
-    Some heads keep their body under another name than the language model does, as LlamaForQuestionAnswering; the body
-    of a checkpoint of another head is then loaded by itself.
+    Some heads keep their body under another name than the language model does, such as LlamaForQuestionAnswering; the
+    body of a checkpoint of another head is then loaded separately.
 
     Args:
         location: A folder or a hub name.
-        task: What the head is for.
+        task: The task of the head.
         config: The model's configuration.
         options: Further arguments of transformers' `from_pretrained`.
 
     Returns:
         The model, and by which weights it differs from the checkpoint.
     """
-    # Without the last, weights of another size raise what nobody can read; here they count as weights that lack.
+    # Without the last option, weights of another size raise an unreadable error; here they count as missing weights.
     settings = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     settings |= {**options, "config": config}
     model, found = auto_class(config, task).from_pretrained(location, trust_remote_code=False, **settings)
@@ -69,7 +69,7 @@ def read_weights(
 
 
 def _keys(found: Mapping[str, Any]) -> LoadedKeys:
-    """What transformers' loading information says."""
+    """The differences that transformers' loading information lists."""
     other_size = {name for name, *_ in found["mismatched_keys"]}
     return LoadedKeys(
         tuple(sorted({*found["missing_keys"], *other_size})), tuple(sorted(map(str, found["unexpected_keys"])))
@@ -90,12 +90,12 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
     Args:
         model: The model as it was loaded.
         keys: By which weights it differs from its checkpoint.
-        name: What the checkpoint is called in messages.
-        task: What the head is for.
-        new_head: Whether the head's weights may lack.
+        name: The checkpoint's name in messages.
+        task: The task of the head.
+        new_head: Whether the head's weights may be missing.
 
     Raises:
-        ValueError: Weights lack that may not; says which. Or the head needs a second stack of blocks.
+        ValueError: Other weights are missing; says which. Or the head needs a second stack of blocks.
     """
     refusal = refusal_of(model.config, model)
     if refusal is not None:
@@ -110,8 +110,8 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
         instead = f", but it has {few(keys.unused)}" if keys.unused else ""
         raise ValueError(
             f"checkpoint {name} has no weights of the right size for {few(of_body)}{instead}. They would start at "
-            "random, and a model without its pretrained weights is no start: correct its config.json, or save its "
-            "weights under the names of the stock model"
+            "random, which defeats the use of a pretrained model: correct its config.json, or save its weights under "
+            "the names of the stock model"
         )
     if keys.lacking and not new_head:
         raise ValueError(
@@ -121,14 +121,14 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
 
 
 def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
-    """Refuses a model whose blocks are not all that the checkpoint has of blocks.
+    """Refuses a model that lacks blocks of the checkpoint.
 
-    Weights of other heads and of other stacks are left out without a word.
+    Weights of other heads and of other stacks are left out silently.
 
     Args:
         model: The model as it was loaded.
         keys: By which weights it differs from its checkpoint.
-        name: What the checkpoint is called in messages.
+        name: The checkpoint's name in messages.
 
     Raises:
         ValueError: The checkpoint has further blocks, or further weights in them; says which.
@@ -137,7 +137,7 @@ def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
     # A body that was saved alone has names without its prefix.
     starts = (f"{blocks}.", f"{blocks.removeprefix(f'{model.model.base_model_prefix}.')}.")
     if model.model.config.to_dict().get("quantization_config"):
-        return  # its codes have scales beside them, which transformers reads in its own ways
+        return  # its codes come with scales, which transformers reads in its own ways
     unused = [key for key in keys.unused if key.startswith(starts) and not _TABLES.search(key)]
     if unused:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How the weights of a checkpoint are loaded into memory: precision, devices, quantisation, attention, revision."""
+"""The options of loading a checkpoint's weights: precision, devices, quantisation, attention, revision."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ def loading_options(
     revision: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of transformers' `from_pretrained`; only those that were given."""
-    asked = {
+    given = {
         "attn_implementation": attention,
         "dtype": dtype,
         "device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map,
         "quantization_config": quantization,
         "revision": revision,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def named_options(dtype: str | None, device_map: str | None) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def is_spread(model: PreTrainedModel) -> bool:
 
 
 def check_in_memory(model: PreTrainedModel, name: str) -> None:
-    """Refuses a model of which `device_map` left weights on the disk or in another device's memory.
+    """Refuses a model some of whose weights `device_map` left on the disk or in another device's memory.
 
     Raises:
         ValueError: Some weights are not on the device that computes with them.

@@ -38,8 +38,8 @@ def add_lora(
         seed: Seed of the factors that are initialised at random.
 
     Raises:
-        ValueError: peft is not installed, a target is no linear layer of the blocks, alpha is not positive, or the
-            model is no student without adapters.
+        ValueError: peft is not installed, a target is not a linear layer of the blocks, alpha is not positive, or the
+            model is not a student without adapters.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -72,19 +72,19 @@ def add_lora(
             weight.requires_grad_(weight.requires_grad or not name.startswith(body))
 
 
-def _targets(student: HookedModel, asked: Sequence[str] | None) -> list[str]:
+def _targets(student: HookedModel, targets: Sequence[str] | None) -> list[str]:
     inside = {id(module) for module in student.blocks.modules() if isinstance(module, nn.Linear | Conv1D)}
     names = [name for name, module in student.model.named_modules() if id(module) in inside]
-    if asked is None:
+    if targets is None:
         return names
-    wrong = [target for target in asked if not any(_ends(name, target) for name in names)]
-    if wrong or not asked:
+    wrong = [target for target in targets if not any(_ends(name, target) for name in names)]
+    if wrong or not targets:
         known = sorted({name.rpartition(".")[2] for name in names})
         raise ValueError(
-            f"targets {list(asked)}: {', '.join(wrong) or 'none'} is not a linear layer in the blocks of "
+            f"targets {list(targets)}: {', '.join(wrong) or 'none'} is not a linear layer in the blocks of "
             f"{student.architecture}; it has {few(known)}"
         )
-    return [name for name in names if any(_ends(name, target) for target in asked)]
+    return [name for name in names if any(_ends(name, target) for target in targets)]
 
 
 def _ends(name: str, target: str) -> bool:

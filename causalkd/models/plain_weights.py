@@ -1,7 +1,7 @@
 """Models whose weights are not plain floating-point numbers: quantised, or with peft adapters around their layers.
 
 Such a model computes as any other, but its tensors are not what a stock model of its class keeps under those names:
-integer codes, packed nibbles, a base layer without its adapter. Nothing may be copied or saved from it as it stands.
+integer codes, packed nibbles, a base layer without its adapter. Nothing may be copied or saved from it unconverted.
 """
 
 import copy
@@ -14,14 +14,7 @@ from transformers import PreTrainedModel
 _BASE = "base_layer"
 _ROWS = 8
 _LIMIT = 0.1
-"""Of the size of a layer's output: some quantised layers round what enters them to eight bits too."""
-
-
-def bare(module: nn.Module) -> nn.Module:
-    """The layer that adapters are wrapped around; any other module itself."""
-    while isinstance(inner := module._modules.get(_BASE), nn.Module):
-        module = inner
-    return module
+"""Relative to the size of a layer's output: some quantised layers round their input to eight bits too."""
 
 
 def has_adapters(model: nn.Module) -> bool:
@@ -30,7 +23,7 @@ def has_adapters(model: nn.Module) -> bool:
 
 
 def plain_model(model: PreTrainedModel) -> PreTrainedModel:
-    """The model itself where its weights are plain; otherwise a copy, dequantised and with adapters merged.
+    """The model itself if its weights are plain; otherwise a copy, dequantised and with adapters merged.
 
     Raises:
         ValueError: The weights cannot be converted to plain numbers; the message says why and what to do.
@@ -83,7 +76,7 @@ def _put_back_codes(model: PreTrainedModel) -> None:
     """Undoes what bitsandbytes does to 4-bit layers at their first forward on a processor: it repacks their codes and
     turns their scales, and dequantises both as if it had not.
     """
-    model.state_dict()  # asked for what is to be saved, a layer puts its codes back, though not all scales
+    model.state_dict()  # on this call a layer puts its codes back, though not all scales
     for weight in model.parameters():
         state = getattr(weight, "quant_state", None)
         if state is not None and state.absmax.dim() == 2:
@@ -161,6 +154,6 @@ def _refuse_other_numbers(model: PreTrainedModel) -> None:
     if wrong:
         first = next(iter(wrong))
         raise ValueError(
-            f"{len(wrong)} weights of this {type(model).__name__} are no plain numbers in memory ({first} "
+            f"{len(wrong)} weights of this {type(model).__name__} are not plain numbers in memory ({first} "
             f"{wrong[first]}); load the checkpoint whole and without quantisation"
         )

@@ -1,4 +1,4 @@
-"""Vocabularies: which entries two models share that pad them to different sizes, and which entries are no text."""
+"""Vocabularies: the entries that two models share if they pad them to different sizes, and entries without text."""
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -10,7 +10,7 @@ _ROLES = ("bos", "eos", "sep", "cls", "pad", "mask")
 
 
 def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str, task: Task) -> None:
-    """Refuses a model that lacks the embedding of a token that its tokenizer puts into rows beside their text.
+    """Refuses a model that lacks the embedding of a token that its tokenizer puts into rows besides their text.
 
     Tokenizers often have further tokens that no text has, such as one for images.
 
@@ -25,14 +25,14 @@ def check_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, nam
             f"{getattr(tokenizer, f'{role}_token')!r} ({role}, {each})" for role, each in lacking.items()
         )
         raise ValueError(
-            f"{name} has embeddings of {size} tokens, and its tokenizer others: {tokens}; give the stock model "
-            f"more, by resize_token_embeddings({max(lacking.values()) + 1}), and save it again, or let the tokenizer "
-            "use a token that the model has, such as its end token for padding"
+            f"{name} has embeddings of {size} tokens, but its tokenizer has tokens beyond them: {tokens}; give the "
+            f"stock model more, by resize_token_embeddings({max(lacking.values()) + 1}), and save it again, or let "
+            "the tokenizer use a token that the model has, such as its end token for padding"
         )
 
 
 def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
-    """The number of entries of the tokenizer of both models; None where they do not have the same one."""
+    """The number of entries of the tokenizer of both models; None if they do not have the same one."""
     if teacher.tokenizer is None or student.tokenizer is None:
         return None
     own, other = teacher.tokenizer.get_vocab(), student.tokenizer.get_vocab()
@@ -40,11 +40,11 @@ def shared_entries(teacher: HookedModel, student: HookedModel) -> int | None:
 
 
 def share_entries(teacher: HookedModel, *students: HookedModel) -> None:
-    """Lets language models predict only the tokenizer's entries, where they pad these to different sizes.
+    """Lets language models predict only the tokenizer's entries, if they pad these to different sizes.
 
     From then on, until a model is compared with others, no model's runs have logits of entries without a token; saved
-    checkpoints stay as they were. Where all pad them to one size, all entries have logits, whatever the teacher shared
-    with an earlier student.
+    checkpoints are unchanged. If all pad them to one size, all entries have logits, whatever the teacher shared with an
+    earlier student.
     """
     for model in (teacher, *students):
         model.entries = None

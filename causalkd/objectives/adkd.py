@@ -32,10 +32,10 @@ class ADKD:
     Differs from the paper: F is the loss −log p of a view, as in the release; the paper explains the probability
     (`target`). Differs from the release: the path's last step is the base run itself, dropout included.
 
-    Costs at one step: with K views K − 1 backward passes to the embedding per model (K where they are not all classes,
-    or with the target `logit`), and the student's second-order backward through them. Each further step: another
-    forward with as many backward passes per model, the student's twice. The student runs with eager attention. With
-    gradient accumulation, a teacher whose attention has a window makes the maps of rows that are longer twice.
+    Costs with one step, per model: one backward pass to the embedding per view, and for all K classes K − 1 (K with the
+    target `logit`); also the student's second-order backward through them. Each further step costs another forward with
+    as many backward passes per model, the student's twice. The student runs with eager attention. With gradient
+    accumulation, a teacher whose attention has a window computes the maps of rows longer than the window twice.
 
     Args:
         teacher: The frozen model.
@@ -45,16 +45,16 @@ class ADKD:
             row.
         target: The scalar of a view that is explained.
         steps: Number of integration steps; 1 is input × gradient.
-        top_k: How many of the teacher's largest dimensions count, as a number or a fraction; None for all.
+        top_k: The number, or the fraction, of the teacher's largest dimensions that count; None for all.
         distance: `l1`, `l2` or `smooth_l1`.
         norm: The norm over positions by which maps are scaled.
-        hook_point: The hook point that both models are entered at; None for the output of the embeddings.
+        hook_point: The hook point of both models' maps; None for the output of the embeddings.
         teacher_hook_point: The teacher's hook point, such as the output of a later block; None for `hook_point`.
         seed: Seed of the drawn positions.
 
     Raises:
         ValueError: Views that the head does not have, `top_k` beyond the teacher's width, no step, no such hook point,
-            one after which no position is read by another, or a setting of another name.
+            one after which no position is read by another, or an unknown setting.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ADKD:
         at, self._place = hook_point_of(teacher, teacher_hook_point or hook_point), hook_point_of(student, hook_point)
         for model, entry in ((teacher, at), (student, self._place)):
             _check_reach(model, entry)
-        self.asked = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
+        self.query = TeacherMap(at, views, target, steps, _count(top_k, at), seed)
         self._distance: Distance = distance
         self._norm: Literal[1, 2] = norm
         self._window = attention_window(teacher.model)
@@ -88,7 +88,7 @@ class ADKD:
             logits="labelled",
             over_micro_batches=True,
             second_order=True,
-            teacher_query=self.asked,
+            teacher_query=self.query,
         )
 
     def requirements(self) -> Requirements:
@@ -97,24 +97,24 @@ class ADKD:
 
     def maps(self, run: StepContext) -> tuple[Float[Tensor, "view batch pos"], Float[Tensor, "view batch pos"]]:
         """The student's scores of the positions, in its graph, and the teacher's."""
-        student, asked = run.student, self.asked
-        answer = run.teacher_answer(asked)
-        logits = explained_logits(run.student_run, asked.position(student.task, run.batch))
+        student, query = run.student, self.query
+        answer = run.teacher_answer(query)
+        logits = explained_logits(run.student_run, query.position(student.task, run.batch))
         values = traced_attributions(
             student,
             run.student_run,
             logits,
-            asked.views_of(answer, student.task, run.batch, logits.shape[-1]),
+            query.views_of(answer, student.task, run.batch, logits.shape[-1]),
             hook_point=self._place,
-            steps=asked.steps,
-            target=asked.target,
+            steps=query.steps,
+            target=query.target,
             differentiable=torch.is_grad_enabled(),
         )
         return token_norms(values), answer["scores"].permute(2, 0, 1)
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
         """The term of one step."""
-        valid = self.asked.valid(run.student.task, run.batch)
+        valid = self.query.valid(run.student.task, run.batch)
         term = map_distance(*self.maps(run), valid, self._distance, self._norm)
         if run.micro_batches is None:
             return term
@@ -127,10 +127,10 @@ class ADKD:
     def _amount(self, run: StepContext, batch: Batch) -> Int[Tensor, ""]:
         task = run.student.task
         if self._window is None or batch.counted.shape[1] <= self._window:
-            return self.asked.amount(task, batch)
-        # Which positions a view is reached from depends on the layers after the hook point: the map itself says it.
-        scores = run.teacher_answer(self.asked, None if batch is run.batch else batch)["scores"]
-        valid = self.asked.valid(task, batch)
+            return self.query.amount(task, batch)
+        # The positions that reach a view depend on the layers after the hook point; the map itself shows them.
+        scores = run.teacher_answer(self.query, None if batch is run.batch else batch)["scores"]
+        valid = self.query.valid(task, batch)
         reach = (scores != 0).any(-1)
         return (reach if valid is None else reach & valid[:, None]).sum()
 
@@ -139,9 +139,8 @@ def _check_reach(model: HookedModel, hook_point: HookPoint) -> None:
     """Refuses a hook point after the last attention: there only the position that the head reads has a score."""
     if hook_point.layer == model.n_layers - 1 and hook_point.component not in ("token_embedding", "block_input"):
         raise ValueError(
-            f"adkd's hook point is {hook_point.name} of {model}, after whose last attention a map is of one position, "
-            "the same "
-            "for every model; name a hook point before it"
+            f"adkd's hook point is {hook_point.name} of {model}, which has no attention layer after it, so only the "
+            "position that the head reads would have a score, in every model; name an earlier hook point"
         )
 
 

@@ -28,14 +28,14 @@ Split = Literal["batch", "sequence", "running"]
 class ATKD(nn.Module):
     """λ · mean over easy tokens of DKD + (1 − λ) · mean over hard tokens of (TKD + DKD), on base.
 
-    A labelled token is hard where the teacher's uncertainty reaches its lower median. Costs no further forward, and of
-    the losses one more pass over the teacher's logits. With sequences that the student wrote it is the paper's
+    A labelled token is hard if the teacher's uncertainty reaches its lower median. Costs no further forward, but one
+    more pass of the losses over the teacher's logits. With sequences that the student wrote it is the paper's
     ATKD + GKD or ImitKD; with `reverse`, ATKD + reverse KD.
 
-    With gradient accumulation, `batch` is the micro-batch, which has its own means, as in the release; of several
-    processes it is the batch of all of them together. The other splits do not depend on it (`running` from the second
-    step on: the first has no past), and both means are over the tokens of the whole step; to count those, the teacher
-    runs twice, and a teacher cache may not shorten its outputs (`top_k`).
+    With `split="batch"` and gradient accumulation, the quantile and the means are over the micro-batch, as in the
+    release; with several processes, over their micro-batches together. The other splits do not depend on it (`running`
+    from the second step on: the first has no past), and both means are over the tokens of the whole step; to count
+    those, the teacher runs twice, and a teacher cache may not shorten its outputs (`top_k`).
 
     Args:
         temperature: T, dividing both models' logits; the term is multiplied by T², which is 1 in the paper.
@@ -82,9 +82,9 @@ class ATKD(nn.Module):
         if not self.counts_ahead or setup.micro_batches == 1 or setup.cache_top_k is None:
             return None
         return (
-            "atkd counts the easy and hard tokens of all micro-batches by what the teacher says, and a teacher cache "
-            "with top_k makes it say something else in later epochs; leave top_k out, do without gradient "
-            "accumulation, or set atkd's split to 'batch'"
+            "atkd counts the easy and hard tokens of all micro-batches by the teacher's outputs, and a teacher cache "
+            "with top_k changes these from the second epoch on; leave top_k out, do without gradient accumulation, or "
+            "set atkd's split to 'batch'"
         )
 
     @property
@@ -106,18 +106,18 @@ class ATKD(nn.Module):
             )
         gold = gold_of(run, "atkd")
         student, teacher, label, mask = gold
-        taught = gold.teacher_odds(self.temperature)
-        hard = self._hard(gold, taught, run.student_run, run, remember=run.student.model.training)
-        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard), taught)
+        teacher_odds = gold.teacher_odds(self.temperature)
+        hard = self._hard(gold, teacher_odds, run.student_run, run, remember=run.student.model.training)
+        settings = (self.temperature, self.easy_weight, self.reverse, self._sizes(run, mask, hard), teacher_odds)
         term = atkd_rows(student, teacher, label, hard, mask, *settings).times(self.temperature**2)
         if run.micro_batches is None or self.counts_ahead:
             return term
         return term.times(self._share(run, run.micro_batches, run.student_run.hidden.dtype))
 
     def _hard(
-        self, gold: Gold, taught: TeacherOdds, base: ForwardOutput, run: StepContext, remember: bool
+        self, gold: Gold, teacher_odds: TeacherOdds, base: ForwardOutput, run: StepContext, remember: bool
     ) -> Bool[Tensor, " item"]:
-        odds = -taught.log_odds
+        odds = -teacher_odds.log_odds
         if self._quantile is not None:
             return self._quantile(odds, gold.mask, run.step, remember)
         if self._split == "batch":
@@ -149,8 +149,8 @@ class ATKD(nn.Module):
         def count(batch: Batch) -> Tensor:
             teacher_outputs = run.teacher_on(batch, self.requirements().logits_at(run.student.task, batch))
             gold = gold_of(replace(run, batch=batch, student_run=teacher_outputs, teacher_run=teacher_outputs), "atkd")
-            taught = gold.teacher_odds(self.temperature)
-            hard = self._hard(gold, taught, teacher_outputs, run, remember=False)
+            teacher_odds = gold.teacher_odds(self.temperature)
+            hard = self._hard(gold, teacher_odds, teacher_outputs, run, remember=False)
             return torch.stack([(gold.mask & ~hard).sum(), hard.sum()])
 
         easy, hard = run.micro_batches.average(self, count, run.student_run.hidden.dtype)

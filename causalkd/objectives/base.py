@@ -1,4 +1,4 @@
-"""StepContext: what every objective may look at; and what an objective is and requires."""
+"""StepContext, which every objective receives at a step; and the definition and requirements of an objective."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ _MOST_FIRST: tuple[Logits, ...] = ("all", "labelled", "none")
 
 
 class TrainingSetup(NamedTuple):
-    """What of a training an objective may have to refuse."""
+    """Facts about the training setup by which an objective decides whether it can be trained."""
 
     micro_batches: int = 1
     """Micro-batches of one optimizer step, over all processes."""
     cache_top_k: int | None = None
-    """How many logits of a prediction a teacher cache keeps; None where it keeps all or there is none."""
+    """The number of logits of a prediction that a teacher cache keeps; None if it keeps all or there is none."""
     written: bool = False
-    """Whether the student, or the teacher beside it, writes the sequences that are learned from."""
+    """Whether the student, perhaps together with the teacher, writes the sequences that are learned from."""
     two_tokenizers: bool = False
     """Whether each model reads its own tokens of the texts."""
 
@@ -43,7 +43,7 @@ def _accept(setup: TrainingSetup) -> str | None:
 
 
 class Requirements(NamedTuple):
-    """What an objective needs: what the base runs keep, the tokens they predict at, and more."""
+    """The needs of an objective: hook points that the base runs keep, tokens they predict at, and more."""
 
     teacher: tuple[HookPoint, ...] = ()
     student: tuple[HookPoint, ...] = ()
@@ -54,16 +54,17 @@ class Requirements(NamedTuple):
     second_order: bool = False
     """Whether its term holds gradients of the student, which then is differentiated twice, with eager attention."""
     teacher_query: TeacherQuery | None = None
-    """What else it asks of the teacher's base run."""
+    """A further result that it needs from the teacher's base run and that needs the run's graph, such as attributions;
+    None for none."""
     refusal: Callable[[TrainingSetup], str | None] = _accept
-    """Why it cannot be trained in a setup, and what to change; None where it can."""
+    """Why it cannot be trained in a setup, and what to change; None if it can."""
     same_tokens: bool = True
     """Whether the teacher must read the student's own tokens, or both the same texts and predict over labels."""
     two_tokenizers: bool = False
-    """Whether it compares predictions alone, and so is right where each model reads its own tokens of the texts."""
+    """Whether it compares predictions alone, and so is right if each model reads its own tokens of the texts."""
     count: Callable[[Task, Batch], Int[Tensor, ""]] | None = None
-    """How many things of a batch its term is a mean of; None for all predictions that `logits` names, or else all real
-    tokens."""
+    """The number of items of a batch that its term is a mean of; None for all predictions that `logits` names, or else
+    all real tokens."""
 
     def logits_at(self, task: Task, batch: Batch) -> Int[Tensor, " item"] | None:
         """The flat positions at which a per-token head must predict; None for other heads."""
@@ -74,7 +75,7 @@ class Requirements(NamedTuple):
         return predicting_at(task, batch, self.logits)
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """How many things of the batch its term is a mean of."""
+        """The number of items of the batch that its term is a mean of."""
         if self.count is not None:
             return self.count(task, batch)
         if self.logits == "none":
@@ -97,9 +98,9 @@ class StepContext:
         epoch: Epochs done so far.
         epochs: Epochs of the whole training.
         shared: Results of one objective that another can use, by key; empty when a step starts.
-        micro_batches: The other batches of the optimizer step; None where this batch is the only one.
+        micro_batches: The other batches of the optimizer step; None if this batch is the only one.
         logits: The real tokens at which heads must predict in runs of other rows than base, such as crossed ones.
-        read_by_teacher: The same batch as the teacher reads it, where it has another tokenizer.
+        read_by_teacher: The same batch as the teacher reads it, if it has another tokenizer.
     """
 
     student: HookedModel
@@ -162,14 +163,14 @@ class StepContext:
         logits_at: Tensor | None,
         make: Callable[[], ForwardOutput],
     ) -> ForwardOutput:
-        """The teacher's output on `base` after an interchange: `make` runs it where it is not known from before."""
+        """The teacher's output on `base` after an interchange; `make` runs it if it is not known already."""
         given = self.teacher_run
         if not isinstance(given, TeacherOutputs):
             return make()
         return given.counterfactual(about, base, partial(interchange_digest, source, positions), logits_at, make)
 
     def teacher_answer(self, query: TeacherQuery, batch: Batch | None = None) -> Mapping[str, Tensor]:
-        """What the teacher's run says to a query: that of base, or of other rows of the same optimizer step.
+        """The answer to a query of the teacher's run: that of base, or of other rows of the same optimizer step.
 
         Raises:
             ValueError: There is no teacher or only a finished run of it, or the objective did not announce the query in
@@ -179,7 +180,7 @@ class StepContext:
             given = "no teacher" if self.teacher_run is None else "a finished run of it"
             raise ValueError(
                 f"this objective asks more of a teacher than its predictions, and the step has {given}; give "
-                "`teacher_run=TeacherOutputs(teacher, batch, asked=objective.requirements().teacher_query)`"
+                "`teacher_run=TeacherOutputs(teacher, batch, query=objective.requirements().teacher_query)`"
             )
         return self.teacher_run.answer(query) if batch is None else self.teacher_run.answer_of_rows(query, batch)
 
@@ -188,7 +189,7 @@ class Objective(Protocol):
     """One method of distillation: which forward passes it runs, which loss it computes."""
 
     def requirements(self) -> Requirements:
-        """What the base runs must keep for it."""
+        """The outputs that the base runs must keep for it."""
         ...
 
     def __call__(self, run: StepContext) -> Float[Tensor, ""]:
@@ -207,7 +208,7 @@ def hook_points_of(objectives: Mapping[str, Weighted]) -> Requirements:
     """The union of the requirements of a set of objectives.
 
     Raises:
-        ValueError: They ask different things of the teacher's run beside its predictions.
+        ValueError: They have different queries of the teacher's run.
     """
     kept = [weighted.objective.requirements() for weighted in objectives.values()]
     queries = list(dict.fromkeys(each.teacher_query for each in kept if each.teacher_query is not None))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch
 from causalkd.data.token_mask import TOKEN_TASKS
-from causalkd.losses.precision import at_least_float32
+from causalkd.losses.precision import at_least_float32_clamped
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -29,11 +29,11 @@ class OutputCache(Protocol):
     """A store of a teacher's outputs between epochs.
 
     Attributes:
-        top_k: How many of a language model's logits are kept for each prediction, with what is left for all others
-            together; None keeps all.
+        top_k: The number of a language model's logits that are kept for each prediction, with the total probability of
+            all others; None keeps all.
         states: Whether hidden states and activations are kept too.
-        counterfactuals: Whether what the teacher outputs after an interchange is kept too.
-        is_all: Whether there is no teacher beside it that could be asked.
+        counterfactuals: Whether the teacher's outputs after an interchange are kept too.
+        is_all: Whether it replaces the teacher, so that outputs that it lacks cannot be computed.
     """
 
     top_k: int | None
@@ -41,12 +41,12 @@ class OutputCache(Protocol):
     counterfactuals: bool
     is_all: bool
 
-    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
-        """The outputs kept for every row of a batch, items of all rows in one tensor; None where a row is missing."""
+    def recall(self, what: str, batch: Batch, depends_on: Tensor | None = None) -> Mapping[str, Tensor] | None:
+        """The outputs kept for every row of a batch, items of all rows in one tensor; None if a row is missing."""
         ...
 
-    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
-        """Keeps the teacher's outputs of each row; `beside` is what they depend on in addition to the row's tokens."""
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, depends_on: Tensor | None = None) -> None:
+        """Keeps the teacher's outputs of each row; `depends_on` holds what they depend on besides the row's tokens."""
         ...
 
 
@@ -78,9 +78,9 @@ class TopK:
 
     Attributes:
         largest: Log-probabilities.
-        choice: What they are of.
-        rest: The logarithm of what is left for all others together.
-        choices: How many choices there are.
+        choice: The choices they belong to.
+        rest: The logarithm of the total probability of all others.
+        choices: The number of choices.
     """
 
     largest: Float[Tensor, "item k"]
@@ -90,7 +90,7 @@ class TopK:
 
     @property
     def shape(self) -> torch.Size:
-        """That of the logits."""
+        """The shape of the logits."""
         return torch.Size([len(self.choice), self.choices])
 
     def rows(self, chunk: slice) -> Float[Tensor, "row choice"]:
@@ -104,19 +104,20 @@ class TopK:
 
 
 class CachedForwards:
-    """A teacher's runs of base in a memory: predictions, and where the memory has `states` all that a run keeps.
+    """A teacher's runs of base in a memory: predictions, and if the memory has `states`, all that a run keeps.
 
     With `top_k`, the k likeliest predictions come back with their own probabilities, and all others share the rest
-    evenly: every divergence then compares whole distributions. At temperature 1 what is not among the k is all that is
-    lost; at another, the others' share is that of an even tail.
+    evenly: every divergence then compares whole distributions. At temperature 1 only the distribution among the
+    remaining choices is lost; at other temperatures their total probability, too, is that of an even distribution over
+    them.
 
     Args:
         teacher: The frozen model.
         memory: The store of the outputs.
         batch: The step's rows.
         logits_at: The positions where a per-token head predicts, numbered through the rows.
-        about: What was done to the run, such as an interchange; empty for base itself.
-        beside: What the run depends on besides the row's tokens.
+        about: The change to the run, such as an interchange; empty for base itself.
+        depends_on: Further values that the run depends on besides the row's tokens.
     """
 
     def __init__(
@@ -126,28 +127,30 @@ class CachedForwards:
         batch: Batch,
         logits_at: Tensor | None,
         about: str = "",
-        beside: Tensor | None = None,
+        depends_on: Tensor | None = None,
     ) -> None:
         self._teacher, self._memory, self._batch, self._logits_at = teacher, memory, batch, logits_at
-        self._about, self._beside = about, beside
+        self._about, self._depends_on = about, depends_on
         self._per_token = logits_at is not None and teacher.task in TOKEN_TASKS
         self._possible = self._per_token or teacher.task not in TOKEN_TASKS
         self._top_k = memory.top_k if teacher.task in LANGUAGE_MODELS else None
 
     def predictions(self) -> CachedPredictions | None:
-        """The predictions for these rows at these positions; None where they are not known."""
-        found = self._memory.recall(self._asked, self._predicting, self._beside) if self._possible else None
+        """The predictions for these rows at these positions; None if they are not known."""
+        found = (
+            self._memory.recall(self._predictions_key, self._predicting, self._depends_on) if self._possible else None
+        )
         if found is None:
             return None
         return CachedPredictions(found[_LOGITS] if self._top_k is None else self._whole(found))
 
     def run(self, hook_points: Sequence[HookPoint]) -> ForwardOutput | None:
-        """The run with its states at these hook points; None where they are not known, or states are not kept."""
+        """The run with its states at these hook points; None if they are not known, or states are not kept."""
         if not self._memory.states:
             return None
         predicted = self.predictions()
         states = (
-            None if predicted is None else self._memory.recall(self._states(hook_points), self._batch, self._beside)
+            None if predicted is None else self._memory.recall(self._states(hook_points), self._batch, self._depends_on)
         )
         if predicted is None or states is None:
             return None
@@ -157,19 +160,19 @@ class CachedForwards:
         )
 
     def keep(self, run: ForwardOutput, hook_points: Sequence[HookPoint]) -> None:
-        """Keeps a run as far as the memory has settings for it."""
+        """Keeps the parts of a run that the memory's settings ask for."""
         if not self._possible:
             return
         predicted: Counterfactual = self._few(run.logits) if self._per_token else {_LOGITS: run.logits}
-        self._memory.keep(self._asked, self._predicting, predicted, self._beside)
+        self._memory.keep(self._predictions_key, self._predicting, predicted, self._depends_on)
         if self._memory.states:
             states = {"hidden": run.hidden} | {
                 hook_point.name: run.activations[hook_point] for hook_point in hook_points
             }
-            self._memory.keep(self._states(hook_points), self._batch, states, self._beside)
+            self._memory.keep(self._states(hook_points), self._batch, states, self._depends_on)
 
     @property
-    def _asked(self) -> str:
+    def _predictions_key(self) -> str:
         which = "" if self._top_k is None else f", the {self._top_k} largest"
         # Students that pad the vocabulary to another size learn from the logits of fewer entries.
         of = "" if self._teacher.entries is None else f", of {self._teacher.entries} entries"
@@ -192,7 +195,9 @@ class CachedForwards:
         """The logits row by row, or the largest and the rest, as log-probabilities."""
         found = {_LOGITS: logits}
         if self._top_k is not None:
-            logits = at_least_float32(logits)  # half precision would round each logarithm by more than its logit
+            logits = at_least_float32_clamped(
+                logits
+            )  # half precision would round each logarithm by more than its logit
             whole = logits.logsumexp(-1, keepdim=True)
             largest = logits.topk(min(self._top_k, logits.shape[-1]), dim=-1)
             rest = logits.scatter(-1, largest.indices, float("-inf")).logsumexp(-1, keepdim=True)

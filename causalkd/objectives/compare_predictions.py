@@ -26,7 +26,7 @@ class Divergence(NamedTuple):
 
     Attributes:
         mean: (student's logits, teacher's, mask, temperature) → the mean over what counts.
-        kernel: The same of each row, so that it can be computed a few rows at a time; None where it is not known.
+        kernel: The divergence of each row, so that it can be computed a few rows at a time; None if it is not known.
     """
 
     mean: Callable[..., Float[Tensor, ""]]
@@ -34,10 +34,10 @@ class Divergence(NamedTuple):
 
 
 def named_divergence(name: DivergenceName = "forward_kl", share: float | None = None) -> Divergence:
-    """A divergence by its name, with its β or α where one is given.
+    """A divergence by its name, with its β or α if one is given.
 
     Raises:
-        ValueError: The name is unknown, its divergence has no share, or the share is not one.
+        ValueError: The name is unknown, its divergence has no share, or the share is out of bounds.
     """
     if name not in DIVERGENCES:
         raise ValueError(f"there is no divergence {name!r}; there are {', '.join(DIVERGENCES)}")
@@ -61,10 +61,10 @@ def prediction_distance(
 ) -> Float[Tensor, ""]:
     """T² · a divergence of the predictions at temperature T, averaged over what counts.
 
-    What counts: every real token for language models and tagging (or the labelled ones), every row for classification,
-    every label of every row, present or absent, for multi-label heads, start and end over the real tokens for question
-    answering. Regression has no distribution: the squared difference.
-    Both runs have their logits at the same positions, and at all that count.
+    These predictions count: every real token for language models and tagging (or the labelled ones), every row for
+    classification, every label of every row, present or absent, for multi-label heads, start and end over the real
+    tokens for question answering. Regression has no distribution and is compared by the squared difference. Both runs
+    must have their logits at the same positions, and at all that count.
     """
     if task == "regression":
         return squared_distance(student.logits, teacher.logits)
@@ -102,7 +102,7 @@ def _compared(
     temperature: float,
     tokens: Tokens,
 ) -> tuple[Tensor | None, Tensor | Unprojected, Predictions]:
-    """What counts, and both models' predictions."""
+    """The mask of predictions that count, and both models' predictions."""
     counted = counted_tokens(task, batch, tokens)
     mask = None if counted is None else student.of_items(counted)
     if task == "multi_label":

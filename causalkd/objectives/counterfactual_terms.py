@@ -44,7 +44,7 @@ def crossed_counterfactuals(run: StepContext, pair: ResolvedPair) -> Counterfact
 
 
 def _identity(pair: ResolvedPair) -> tuple[Any, ...]:
-    """What a pair's counterfactuals depend on: pairs of two alignments may have one name and other sites."""
+    """A key of a pair's counterfactuals; its name is not enough, as pairs of two alignments may share one."""
     return (pair.name, *(tuple(site.identity for site in sites) for sites in (pair.teacher, pair.student)))
 
 
@@ -55,19 +55,21 @@ def _once(run: StepContext, key: tuple[Any, ...], make: Callable[[], Any]) -> An
 
 
 def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) -> Counterfactuals:
-    taught, own = run.teacher_batch, run.batch
-    positions, at = _positions(taught, pair), None if run.teacher_run is None else run.teacher_run.logits_at
+    teacher_batch, own = run.teacher_batch, run.batch
+    positions, at = _positions(teacher_batch, pair), None if run.teacher_run is None else run.teacher_run.logits_at
 
     def of_teacher() -> ForwardOutput:
         teacher, teacher_run = run.teacher_outputs()
         sites = [site for each in among for site in each.teacher]
-        sources = _sources(run, teacher, taught, teacher_run, sites)
+        sources = _sources(run, teacher, teacher_batch, teacher_run, sites)
         return interchange(teacher, pair.teacher, teacher_run, sources, positions, logits_at=at)
 
     sites = [site for each in among for site in each.student]
     sources = _sources(run, run.student, own, run.student_run, sites)
     return Counterfactuals(
-        run.teacher_counterfactual(_name(pair), taught, _source_inputs(taught), positions, at, of_teacher),
+        run.teacher_counterfactual(
+            _name(pair), teacher_batch, _source_inputs(teacher_batch), positions, at, of_teacher
+        ),
         interchange(
             run.student,
             pair.student,
@@ -81,7 +83,7 @@ def _plain(run: StepContext, pair: ResolvedPair, among: Sequence[ResolvedPair]) 
 
 
 def _name(pair: ResolvedPair) -> str:
-    """What of a teacher's interchange its output depends on, besides rows and positions."""
+    """The name and a digest of a teacher's sites: its output depends on them besides rows and positions."""
     sites = sha256(repr([site.identity for site in pair.teacher]).encode()).hexdigest()
     return f"{pair.name} at sites {sites}"
 
@@ -93,7 +95,7 @@ def _sources(
     base: ForwardOutput,
     sites: Sequence[ResolvedSite],
 ) -> SourceActivations:
-    """What a model has on the sources wherever the pairs read it: already there, or from one forward."""
+    """A model's activations on the sources at all hook points that the pairs read, known or from one forward."""
     source = batch.source
     if source is None:
         return base.source_activations(batch.source_rows)
@@ -114,16 +116,16 @@ def _crossed(run: StepContext, pair: ResolvedPair) -> Counterfactuals:
     def logits_at(base: Batch) -> Tensor | None:
         return Requirements(logits=run.logits).logits_at(run.student.task, base) if predicts else None
 
-    taught, own = run.teacher_batch, run.batch
-    base, own_base = crossed_batch(taught), crossed_batch(own)
-    at, positions = logits_at(base), _positions(taught, pair).swapped()
+    teacher_batch, own = run.teacher_batch, run.batch
+    base, own_base = crossed_batch(teacher_batch), crossed_batch(own)
+    at, positions = logits_at(base), _positions(teacher_batch, pair).swapped()
 
     def of_teacher() -> ForwardOutput:
         teacher, teacher_run = run.teacher_outputs()
-        return one(teacher, pair.teacher, taught, teacher_run, at)
+        return one(teacher, pair.teacher, teacher_batch, teacher_run, at)
 
     return Counterfactuals(
-        run.teacher_counterfactual(_name(pair), base, taught.inputs, positions, at, of_teacher),
+        run.teacher_counterfactual(_name(pair), base, teacher_batch.inputs, positions, at, of_teacher),
         one(run.student, pair.student, own, run.student_run, logits_at(own_base)),
         own_base,
     )

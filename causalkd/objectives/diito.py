@@ -24,7 +24,7 @@ Pairs = Literal["one", "all"]
 
 
 class _Interchanges:
-    """Which counterfactuals a step compares: one drawn site pair or all of them, perhaps in both directions."""
+    """The counterfactuals that a step compares: one drawn site pair or all of them, perhaps in both directions."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class DIITO(_Interchanges):
 
     Each model uses its own activations, so widths need not match. The student's gradient flows through its base
     run and its source. Models with different tokenizers are each intervened on at their own tokens of the same
-    characters (see `carry_positions`); of tags, `tokens` must then be `labelled`, without `crossway`.
+    characters (see `carry_positions`); for tags, `tokens` must then be `labelled`, without `crossway`.
 
     Costs, for each site pair, each model's blocks after the site; with sources outside the batch also, once for all
     pairs, the blocks up to the last site. `crossway` doubles the blocks after the site; with sources outside the batch
@@ -108,7 +108,7 @@ class DIITO(_Interchanges):
         seed: Seed of the draw.
 
     Raises:
-        ValueError: The temperature is not a positive number, or a setting is not one of those named.
+        ValueError: The temperature is not a positive number, or a setting is unknown.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class DIITOHidden(_Interchanges):
         seed: As for DIITO; the same seed draws the same site pairs.
 
     Raises:
-        ValueError: The widths differ, or a setting is not one of those named.
+        ValueError: The widths differ, or a setting is unknown.
     """
 
     def __init__(

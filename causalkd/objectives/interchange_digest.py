@@ -13,7 +13,7 @@ _NUMBERS = 4  # of 64 bits
 
 
 def interchange_digest(source: Inputs, positions: Positions) -> Int[Tensor, "batch 4"]:
-    """One digest for each row, as four whole numbers: equal exactly where source and positions are.
+    """One digest for each row, as four whole numbers, which are equal if and only if source and positions are.
 
     Costs a copy of both to the host.
     """
@@ -22,7 +22,7 @@ def interchange_digest(source: Inputs, positions: Positions) -> Int[Tensor, "bat
     base, read, valid = (part.cpu() for part in (positions.base, positions.source, positions.valid))
     rows = []
     for row, mask in enumerate(masks):
-        # Where the tokens stand, the tokens, and which positions are replaced by which, each preceded by its name.
+        # The tokens' positions, the tokens, and which positions are replaced by which, each preceded by its name.
         parts = [("stands", mask.nonzero()[:, 0]), *((name, tensor[row][mask]) for name, tensor in tokens.items())]
         parts += [("base", base[row][valid[row]]), ("source", read[row][valid[row]])]
         text = repr([(name, part.tolist()) for name, part in parts]).encode()

@@ -16,9 +16,9 @@ from causalkd.task_types import Task
 
 
 def labelled(task: Task, batch: Batch) -> Bool[Tensor, "batch *rest"]:
-    """Which labels count, each where its prediction is: those that are not −100, of tokens never at padding.
+    """The mask of labels that count, each at its prediction's position: not −100, and for tokens not at padding.
 
-    Of a regression all do. Without labels it is every real token, or every row.
+    For a regression all count. Without labels every real token counts, or every row.
     """
     counted = counted_tokens(task, batch, "labelled")
     if counted is not None:
@@ -42,7 +42,7 @@ class Gold(NamedTuple):
     mask: Bool[Tensor, " item"]
 
     def teacher_odds(self, temperature: float) -> TeacherOdds:
-        """The teacher's log-odds of each label; minus those grow with its uncertainty, and keep their precision."""
+        """The teacher's log-odds of each label; their negatives grow with its uncertainty, and keep precision."""
         return teacher_odds(self.teacher_logits, self.label, self.mask, temperature)
 
 
@@ -55,8 +55,8 @@ def gold_of(run: StepContext, objective: str) -> Gold:
     task, labels = run.student.task, run.batch.labels
     if task not in (*TOKEN_TASKS, "classification"):
         raise ValueError(
-            f"the objective `{objective}` separates the gold label from others, and {task} has none in one softmax; "
-            "leave it out"
+            f"the objective `{objective}` compares the gold label with all others in one softmax over labels, and "
+            f"{task} has none; leave it out"
         )
     if labels is None:
         raise ValueError(f"the objective `{objective}` needs gold labels and the data have none; label the data")

@@ -13,14 +13,15 @@ from causalkd.data.batch import Batch
 class MicroBatches:
     """All batches of one optimizer step, over all processes.
 
-    Micro-batches have different numbers of tokens, and a mean of their means is not the mean over all. A sum divided by
-    the average number of a micro-batch is: the Trainer divides by their number, and averages over the processes.
+    Micro-batches have different numbers of tokens, so a mean of their means is not the mean over all. But sums divided
+    by the average number of tokens of a micro-batch give it: the Trainer divides by the number of micro-batches, and
+    averages over the processes.
 
     Attributes:
         batches: The micro-batches of this process.
         processes: The number of processes, each with as many micro-batches.
         over_processes: Sums a tensor over the processes.
-        of_processes: Concatenates the values of all processes, with a filler where some have fewer.
+        of_processes: Concatenates the values of all processes, with a filler for those that have fewer.
     """
 
     batches: tuple[Batch, ...]

@@ -23,14 +23,14 @@ class ResponseKD:
     """T² · KL(teacher || student) on base (Hinton et al. 2015; DIITO's L_CE), or another divergence; no more forwards.
 
     With `scale_by_t2=False` it is AD-KD's L_kd. Differs from the paper: that is the cross-entropy, which is greater by
-    the teacher's entropy, a constant. Of a regression it is the squared error whatever the divergence; unscaled, that
-    of both outputs divided by T, as in AD-KD's release.
+    the teacher's entropy, a constant. For a regression it is the squared error, whatever the divergence; with
+    `scale_by_t2=False`, the squared error of both outputs divided by T, as in AD-KD's release.
 
     Args:
         temperature: T, dividing both models' logits.
         tokens: For per-token heads, `all` real tokens or only the `labelled` ones (DIITO's restrict_ce_to_mask).
         divergence: The divergence instead of forward KL: `reverse_kl` (MiniLLM), `jensen_shannon` (GKD),
-            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM), or what is registered.
+            `total_variation` (f-distill), `skewed_forward_kl` or `skewed_reverse_kl` (DistiLLM), or a registered one.
         share: β of `jensen_shannon` (default 0.5) or α of the skewed ones (default 0.1).
         scale_by_t2: Whether to multiply by T².
         anneal_temperature: T falls linearly from epoch to epoch and is 1 in the last (AD-KD's release; there one
@@ -75,7 +75,7 @@ class ResponseKD:
         return distance if self._scaled else distance / self.temperature_at(run.epoch, run.epochs) ** 2
 
     def row_loss(self, run: StepContext) -> RowLoss | None:
-        """The term as a loss that can share a pass with others; None where it is no such loss."""
+        """The term as a loss that can share a pass with others; None if it is not such a loss."""
         distance = prediction_rows(run.student.task, *self._compared(run))
         return (
             distance
@@ -119,7 +119,7 @@ class TaskLoss:
         task, batch = run.student.task, run.batch
         if task not in TOKEN_TASKS or batch.labels is None:
             return None
-        # Where rows are padded on the left, a causal LM's padding too stands before a token with a label.
+        # In rows padded on the left, a causal LM's padding, too, comes before a token with a label.
         labels = targets(task, batch.labels).where(labelled(task, batch), IGNORED)
         return token_rows(run.student_run.item_predictions, run.student_run.of_items(labels))
 

@@ -30,7 +30,7 @@ class RunningQuantile(nn.Module):
     def forward(
         self, odds: Float[Tensor, " item"], mask: Bool[Tensor, " item"], step: int, remember: bool
     ) -> Bool[Tensor, " item"]:
-        """Which of the counted values lie at the quantile or above.
+        """The mask of counted values at the quantile or above.
 
         Args:
             odds: Log-odds.

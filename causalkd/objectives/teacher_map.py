@@ -1,4 +1,4 @@
-"""The teacher's part of AD-KD: which outputs are explained, and its attribution map of them."""
+"""The teacher's part of AD-KD: the outputs that are explained, and its attribution map of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,11 +29,11 @@ class TeacherMap:
     """A teacher's map of base as an objective requires it: equal settings give equal maps for all objectives.
 
     Attributes:
-        hook_point: Where the teacher is entered.
+        hook_point: The teacher's hook point of the map.
         views: The outputs that are explained.
         target: The scalar of each output that is explained.
         steps: Number of integration steps.
-        top_k: How many of the largest dimensions of each position count.
+        top_k: The number of the largest dimensions of each position that count.
         seed: The seed of the drawn positions.
     """
 
@@ -61,8 +61,8 @@ class TeacherMap:
         """The settings that a row's map depends on in addition to its drawn position; the seed is not one of them."""
         return repr(replace(self, seed=0))
 
-    def beside(self, task: Task, batch: Batch) -> Tensor | None:
-        """What a map depends on besides the row: the explained position, counted from the first real one, or label."""
+    def depends_on(self, task: Task, batch: Batch) -> Tensor | None:
+        """The explained position, counted from the first real one, or the label; a map depends on it too."""
         found = self.position(task, batch)
         if found is not None:
             return torch.stack([found[0] - batch.counted.long().argmax(1), found[1].long()], dim=1)
@@ -70,7 +70,7 @@ class TeacherMap:
         return batch.labels[:, None] if labelled and batch.labels is not None else None
 
     def valid(self, task: Task, batch: Batch) -> Bool[Tensor, "batch"] | None:
-        """The rows of which something is explained; None means all rows."""
+        """The rows with an explained output; None means all rows."""
         found, labels = self.position(task, batch), batch.labels
         if found is not None:
             return found[1]
@@ -79,7 +79,7 @@ class TeacherMap:
         return labels >= 0
 
     def amount(self, task: Task, batch: Batch) -> Int[Tensor, ""]:
-        """The number of positions that have an attribution, for each view, where every layer attends to all tokens."""
+        """The number of positions that have an attribution, for each view, if every layer attends to all tokens."""
         reach, valid, found = batch.counted, self.valid(task, batch), self.position(task, batch)
         if valid is not None:
             reach = reach & valid[:, None]
@@ -131,7 +131,7 @@ class TeacherMap:
 def explained_logits(
     run: ForwardOutput, position: tuple[Int[Tensor, "batch"], Bool[Tensor, "batch"]] | None
 ) -> Float[Tensor, "batch choice"]:
-    """The logits of each row, at its position where the head predicts per token; 0 in rows that have none."""
+    """The logits of each row, at its position if the head predicts per token; 0 in rows that have none."""
     if position is None:
         return run.logits
     at, valid = position

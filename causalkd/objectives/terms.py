@@ -1,4 +1,4 @@
-"""The terms of one step: every objective on the base runs; those of predictions share one pass over the head."""
+"""The terms of one step: every objective on the base runs; losses of predictions share one pass over the head."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,11 +14,11 @@ from causalkd.objectives.base import StepContext, Weighted
 
 
 @runtime_checkable
-class OfPredictions(Protocol):
+class PredictionObjective(Protocol):
     """An objective that is a loss of the student's predictions on base, row by row."""
 
     def row_loss(self, run: StepContext) -> RowLoss | None:
-        """The term, not computed yet; None where it is no such loss for this head."""
+        """The term, not computed yet; None if it is not such a loss for this head."""
         ...
 
 
@@ -32,14 +32,14 @@ class Terms(NamedTuple):
 def terms_of(objectives: Mapping[str, Weighted], run: StepContext) -> Terms:
     """All terms of a step.
 
-    Where the student's head can be split, the objectives that compare its predictions on base share one pass over it:
-    its logits are computed once, a few rows at a time, and none of them is kept. A term of weight 0 is only logged:
-    it is computed apart, so that not even what is no number in it reaches the loss.
+    If the student's head can be split, the objectives that compare its predictions on base share one pass over it: its
+    logits are computed once, a few rows at a time, and none of them is kept. A term of weight 0 is only logged: it is
+    computed apart, so that not even a NaN in it reaches the loss.
     """
     shared: dict[str, RowLoss] = {}
     alone: dict[str, Tensor] = {}
     for name, (_, objective) in objectives.items():
-        rows = objective.row_loss(run) if isinstance(objective, OfPredictions) else None
+        rows = objective.row_loss(run) if isinstance(objective, PredictionObjective) else None
         if rows is not None and isinstance(rows.student, Unprojected) and objectives[name].weight:
             shared[name] = rows.times(_share(name, objectives[name], run, run.student_run.hidden.dtype))
         else:

@@ -20,8 +20,8 @@ class ULD:
     """Mean over positions of Σ |p − q| of the sorted probabilities of both models, on base.
 
     Models of one tokenizer are compared at every real token. Otherwise the teacher reads the same text in its own
-    tokens, and both are compared where they have read the same characters: this costs a forward of the teacher, which
-    no cache keeps, and a decoding of every prefix on the host.
+    tokens, and both are compared at the positions where they have read the same characters: this costs a forward of the
+    teacher, which no cache keeps, and a decoding of every prefix on the host.
 
     Args:
         teacher: The frozen model.

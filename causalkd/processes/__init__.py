@@ -1,1 +1,1 @@
-"""The processes of one job: how they share work, and what one of them does for all."""
+"""The processes of one job: how they share work, and how one of them works for all."""

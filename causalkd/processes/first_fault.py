@@ -1,4 +1,4 @@
-"""Which of several processes says what went wrong: the one that fails first; those that fail after it are silent."""
+"""The choice of the process that reports a failure: the one that fails first; those that fail after it are silent."""
 
 import os
 from datetime import timedelta
@@ -11,8 +11,8 @@ _PATIENCE = timedelta(seconds=10)
 def is_first_fault() -> bool:
     """Whether no other process of this job has failed before; a process calls this once, when it fails.
 
-    The processes count their failures in the store through which their launcher brings them together. Where that store
-    is not there yet, or not any more, the process of rank 0 counts as the first.
+    The processes count their failures in the store through which their launcher connects them. If that store does not
+    exist yet, or no longer, the process of rank 0 counts as the first.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True

@@ -1,4 +1,4 @@
-"""What several processes have noted of their shares of the batches, as one process would have noted it of all."""
+"""The merging of several processes' notes about their shares of the batches into those of one process about all."""
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -12,8 +12,8 @@ def merged(parts: Sequence[T]) -> T:
     """Puts notes of one kind together, those of the first share first.
 
     Lists are put end to end, sets are united, mappings are merged key by key, tuples item by item and data classes
-    field by field. Fractions and floats are sums, which are added. Of anything else the last is taken, as a process
-    that goes on overwrites it.
+    field by field. Fractions and floats are sums, which are added. For anything else the last value is taken, as a
+    single process would overwrite it.
 
     Args:
         parts: The notes of every process, in the order of their shares; at least one.

@@ -1,8 +1,8 @@
-"""The processes that a launcher such as torchrun starts, where they do more than train together.
+"""The processes that a launcher such as torchrun starts, for work other than training together.
 
 Trainings exchange gradients often, and a process that waits for minutes has lost the others. A verification is
-different: its processes meet once, at the end, and one that is done early may wait for hours. So they meet in a group
-of their own, on the host, that waits for days.
+different: its processes communicate once, at the end, and one that is done early may wait for hours. So they use a
+group of their own, on the host, with a timeout of days.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +20,11 @@ from causalkd.processes.merged import merged
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=30)
-"""How long a process waits for the others before it gives them up."""
+"""The time that a process waits for the others before it fails."""
 
 
 class FailedElsewhere(ValueError):
-    """The first process has failed in what it did for all; it says itself what was wrong."""
+    """The first process has failed in its work for all; it reports the fault itself."""
 
 
 class ProcessLost(ValueError):
@@ -52,7 +52,7 @@ class Processes:
         """This process's share of `size` numbered pieces: neighbours, so that all shares in turn are all pieces.
 
         Args:
-            size: How many pieces there are.
+            size: The number of pieces.
             may_begin: Whether a share may begin with a piece; the first one may.
         """
         starts = [size * rank // self.count for rank in range(self.count)] + [size]
@@ -63,7 +63,7 @@ class Processes:
         return range(starts[self.rank], starts[self.rank + 1])
 
     def gather(self, mine: T) -> Sequence[T]:
-        """What every process gives, in the order of their shares."""
+        """The values of all processes, in the order of their shares."""
         if self.count == 1:
             return [mine]
         found: list[Any] = [None] * self.count
@@ -72,11 +72,11 @@ class Processes:
         return found
 
     def together(self, mine: T) -> T:
-        """What all processes have noted, as if one had noted it; see `merged`."""
+        """The notes of all processes, as if one had made them; see `merged`."""
         return mine if self.count == 1 else merged(self.gather(mine))
 
     def in_first(self, work: Callable[[], T]) -> T:
-        """What `work` returns in the first process, while the others wait for it however long it takes.
+        """The result of `work` in the first process, for which the others wait however long it takes.
 
         Raises:
             FailedElsewhere: In the other processes, where the first one has failed.
@@ -113,7 +113,7 @@ ALONE = Processes()
 
 @contextmanager
 def _losses_named() -> Iterator[None]:
-    """A connection that breaks inside says that the process at its other end is gone."""
+    """A connection that breaks inside is reported as the end of the process at its other end."""
     try:
         yield
     except RuntimeError as error:
@@ -129,9 +129,10 @@ def _host_group() -> Any:
 
 
 def all_processes() -> Processes:
-    """The processes of this job. The first call is one that every process makes.
+    """The processes of this job. Every process must make the first call.
 
-    It comes before any other use of accelerate's state, which would take a process without an accelerator to be alone.
+    It must come before any other use of accelerate's state, which would take a process without an accelerator to be
+    alone.
     """
     state = PartialState(cpu=not torch.accelerator.is_available())
     if state.num_processes == 1:

@@ -1,4 +1,4 @@
-"""Which command a recipe is for, by its keys: the first line of the faults of one that another command has read."""
+"""The command that a recipe is for, by its keys, so that an error can say if another command has read it."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,14 +10,14 @@ _KEYS: Mapping[Command, tuple[frozenset[str], ...]] = {
     "study": (frozenset({"recipe", "grid"}), frozenset({"recipe", "variants"}), frozenset({"recipe", "budget"})),
     "finetune": (frozenset({"model", "training"}), frozenset({"config", "training"})),
 }
-"""Keys that recipes of a command have, and those of no other command."""
+"""Sets of keys that recipes of one command have, and recipes of no other."""
 
 
 def refusal(what: str, origin: object, command: Command, data: Any) -> str:
-    """The headline of a recipe's faults, which says the command that the recipe is for where that is another one."""
+    """The headline of a recipe's faults; it names the command that the recipe is for if that is another one."""
     found = next((name for name, sets in _KEYS.items() if any(keys <= set(_keys(data)) for keys in sets)), command)
-    hint = "" if found == command else f", since it is one of `causalkd {found}` by its keys; call that, or correct it"
-    return f"{what} {origin} cannot be used{hint}"
+    hint = f"; its keys are those of a recipe for `causalkd {found}`: call that command, or correct the keys"
+    return f"{what} {origin} cannot be used{'' if found == command else hint}"
 
 
 def _keys(data: Any) -> set[str]:

@@ -33,11 +33,11 @@ class FinetuneRecipe(Part):
     config: Mapping[str, Any] | None = None
     """Instead of `model`: a transformers configuration with `model_type`, for fresh weights."""
     data: DataPart = DataPart()
-    """What the model reads."""
+    """The data that the model reads."""
     training: TrainingPart
-    """How it learns."""
+    """The training of the model."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
-    """The model is trained once with each, which draws a new head, the order of the rows and the dropout."""
+    """The model is trained once with each seed, which draws a new head, the order of the rows and the dropout."""
     eval_batch_size: int = Field(default=64, ge=1, le=MOST_ROWS)
     """Rows of a forward pass on the held-out split."""
     output: LocalPath | None = None
@@ -62,7 +62,7 @@ class FinetuneRecipe(Part):
         return self
 
     def learner(self, seed: int) -> TeacherPart:
-        """The model as a part that is trained on its task alone, which is also what a teacher is before it teaches."""
+        """The model as a part that is trained on its task alone, as a teacher is before distillation."""
         return TeacherPart(model=self.model, config=self.config, training=self.training, seed=seed)
 
     @property

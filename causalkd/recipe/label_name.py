@@ -1,4 +1,4 @@
-"""The name of a label as it is written in YAML, where `5` is a number and `no` means false."""
+"""A type for the name of a label in YAML, where `5` is a number and `no` means false."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ from pydantic import BeforeValidator
 
 
 def _as_text(given: Any) -> Any:
-    """A whole number as its text; ValueError for what YAML has read as another word."""
+    """A whole number as its text; ValueError if YAML has read a word as true or false."""
     if isinstance(given, bool):
         raise ValueError(
             f"YAML reads no, yes, off, on, false and true without quotes as {given}; write the label in quotes, as in "

@@ -1,4 +1,4 @@
-"""What an entry of the table of objectives says of an objective."""
+"""The entry of an objective in the table of objectives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from causalkd.recipe.part import Part
 
 Given = Literal["alignment", "teacher", "student", "seed"]
-"""What an objective can be built with besides its settings."""
+"""An argument that an objective can be built with besides its settings."""
 
 
 @dataclass(frozen=True)
@@ -16,20 +16,21 @@ class ObjectiveEntry:
 
     Attributes:
         settings: Its keys in a recipe; one of them is `weight`, the others are arguments of `build`.
-        build: Makes the objective (`causalkd.objectives.base.Objective`), such as its class; or where that is, as
+        build: Makes the objective (`causalkd.objectives.base.Objective`), such as its class; or its name as
             `module:name`.
-        takes: What `build` takes besides the settings, by name: the alignment resolved for the models, the models, and
+        takes: The arguments of `build` besides the settings: the alignment resolved for the models, the models, and
             the seed of the training.
-        interchanges: Whether it intervenes, and so needs sources and positions in its batches.
+        interchanges: Whether it intervenes, and therefore needs sources and positions in its batches.
         trains_maps: Whether it trains on attribution maps, and so needs second derivatives, eager attention and
             backward passes that block-forwards do not count; a report says so.
         reads_teacher: Whether it compares the student with the teacher.
-        learns_from: What a student learns from by it, for sentences of a report; without it the key stands there.
-        unit: The unit of its term: `nats` (a regression's is another), another word, or empty where settings choose.
+        learns_from: The source that a student learns from, for sentences of a report; if empty, they name the key.
+        unit: The unit of its term: `nats` (a regression's is another), another word, or empty if settings choose it.
         cost: The operations that it adds to the forward passes of both models and the student's backward pass, as a
-            function of its settings and a `causalkd.runs.costs.step_flops.Step`, or where that is; None where it adds
-            none worth planning. Objectives of the same cost share what they run, so it is counted once.
-        held: What it holds in memory for the backward pass beside the plain forward pass, in those; given as `cost` is.
+            function of its settings and a `causalkd.runs.costs.step_flops.Step`, or the name of that function; None if
+            it adds none worth planning. Objectives of the same cost share their passes, so it is counted once.
+        held: The additional memory that it holds for the backward pass, in units of the student's plain forward pass;
+            a function or its name, as for `cost`.
     """
 
     settings: type[Part]

@@ -54,9 +54,8 @@ class ATKDPart(TermPart):
     hard_fraction: float = Field(default=0.5, gt=0, le=1)
     """The share of tokens that count as hard."""
     split: Literal["batch", "sequence", "running"] = "batch"
-    """Of which tokens the quantile of uncertainty is that divides easy from hard ones: those of the batch, of each
-    sequence, or, where batches have few tokens, of the training so far (`running`).
-    """
+    """The tokens over which the quantile of uncertainty is taken that separates easy from hard tokens: the batch, each
+    sequence, or (`running`, for batches of few tokens) the training so far."""
     reverse: bool = False
     """Whether to compute the divergence with the roles of teacher and student reversed."""
 
@@ -89,11 +88,10 @@ class ADKDPart(TermPart):
     norm: Literal[1, 2] = 2
     """The norm over positions by which every map is scaled."""
     hook_point: str | None = None
-    """TransformerLens hook point whose activations are attributed to, e.g. blocks.1.hook_in; None: the embedding
-    output.
-    """
+    """TransformerLens hook point whose activations the outputs are attributed to, such as blocks.1.hook_in; None means
+    the embedding output."""
     teacher_hook_point: str | None = None
-    """The teacher's hook point, where it differs because the teacher has more blocks; None means `hook_point`."""
+    """The teacher's hook point, if it differs because the teacher has more blocks; None means `hook_point`."""
 
 
 class ULDPart(TermPart):
@@ -143,9 +141,9 @@ class DIITOHiddenPart(HiddenKDPart):
 
 
 class ObjectivesPart(Part):
-    """What the student is trained on: the sum of weight · term over the objectives that are named."""
+    """The objectives of a student, which is trained on the sum of weight · term over those that are named."""
 
-    if TYPE_CHECKING:  # the fields are made from the table below; those that are asked for by name:
+    if TYPE_CHECKING:  # the fields are made from the table below; these are read by name:
         response_kd: ResponseKDPart | None
         atkd: ATKDPart | None
         dkd: DKDPart | None
@@ -234,7 +232,7 @@ def register_objective(key: str, entry: ObjectiveEntry) -> None:
     """Adds an objective, so that recipes can name it.
 
     Raises:
-        ValueError: The key is taken or is no name of Python's, or the settings have no `weight`.
+        ValueError: The key is taken or is not a Python identifier, or the settings have no `weight`.
     """
     if not key.isidentifier() or key.startswith("_"):
         raise ValueError(f"{key!r} cannot be the key of an objective; choose letters, digits and underscores")
@@ -248,19 +246,19 @@ def unregister_objective(key: str) -> None:
     """Takes an objective out of the table.
 
     Raises:
-        ValueError: There is none of this key.
+        ValueError: There is no objective with this key.
     """
     registries.remove(OBJECTIVES, "objectives", key)
     _make_fields()
 
 
 def _make_fields() -> None:
-    """Gives `ObjectivesPart` a field for each entry of the table, and lets the parts around it see them."""
+    """Gives `ObjectivesPart` a field for each entry of the table, and rebuilds the parts that contain it."""
     fields = ObjectivesPart.__pydantic_fields__
     fields.clear()
     for key, entry in OBJECTIVES.items():
         fields[key] = FieldInfo.from_annotated_attribute(cast(type[Any], entry.settings | None), None)
-    for part in _parts(Part):  # in the order of their definition: what is inside another stands before it
+    for part in _parts(Part):  # in the order of their definition: a part is defined after those that it contains
         part.model_rebuild(force=True)
 
 

@@ -1,4 +1,4 @@
-"""Recipes made of others: `extends`, and changes like `training.steps=100`."""
+"""Recipes made from others: `extends`, and changes such as `training.steps=100`."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -11,10 +11,10 @@ LENGTHS = ("steps", "epochs")
 
 
 def merged(base: Any, change: Any) -> Any:
-    """What a recipe that extends another is: its keys replace those of the other, keys inside keys alike.
+    """A recipe that extends another: its keys replace those of the other, and keys inside keys likewise.
 
-    A mapping in the place of a list of named items changes the items of these names; null leaves an item out, and a
-    name that the list lacks adds an item at its end. Of `steps` and `epochs` either replaces the other.
+    A mapping given instead of a list of named items changes the items of these names; null leaves an item out, and a
+    name that the list lacks adds an item at its end. `steps` and `epochs` replace each other.
     """
     if isinstance(base, Mapping) and isinstance(change, Mapping):
         has_length = any(change.get(key) is not None for key in LENGTHS)
@@ -25,17 +25,17 @@ def merged(base: Any, change: Any) -> Any:
         kept = [merged(item, change[_name(item)]) if _name(item) in change else item for item in base]
         known = {_name(item) for item in base}
         new = {name: value for name, value in change.items() if name not in known and value is not None}
-        # What has no keys is refused with its place when the recipe is read.
+        # A value without keys is refused, with its path, when the recipe is read.
         added = [{"name": name, **value} if isinstance(value, Mapping) else value for name, value in new.items()]
         return [item for item in kept if item is not None] + added
     return change
 
 
 def apply_change(data: dict[str, Any], change: str) -> None:
-    """Puts `a.b.0.c=value` into the data; the value is read as YAML. In the place of an item of a list `*` is each.
+    """Puts `a.b.0.c=value` into the data; the value is read as YAML. `*` means every item of a list.
 
     Raises:
-        ValueError: There is no value, it is no YAML, or there is no such place.
+        ValueError: There is no value, it is not YAML, or the data have no such field.
     """
     path, separator, value = change.partition("=")
     if not separator or not path:
@@ -51,7 +51,7 @@ def set_field(data: dict[str, Any], field: str, value: Any) -> None:
     """Puts a value at a dotted field, as `apply_change` does with `field=value`; the value is copied.
 
     Raises:
-        ValueError: There is no such place.
+        ValueError: The data have no such field.
     """
     _set(data, field.split("."), value, f"{field}={value}")
 
@@ -82,7 +82,7 @@ def _check_holds_keys(target: Any, path: Sequence[str], change: str) -> None:
 
 
 def _key(items: list[Any], key: str, change: str) -> int:
-    """The index of a list item that is given by number or by the item's name."""
+    """The index of a list item that is given by its number or its name."""
     names = [_name(item) for item in items]
     if key in names:
         return names.index(key)

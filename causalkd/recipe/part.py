@@ -1,4 +1,4 @@
-"""What all parts of a recipe have in common: strict, frozen data whose fields are the manual."""
+"""The base class of all parts of a recipe: strict, frozen data whose fields are the manual."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -7,7 +7,7 @@ MOST_ROWS, MOST_STEPS, MOST_TOKENS, MOST_WIDTH = 10**9, 10**9, 10**7, 10**6
 
 
 class Part(BaseModel):
-    """A part of a recipe: unknown keys and values of another type are refused, and nothing changes after reading."""
+    """A part of a recipe: unknown keys and values of another type are refused, and nothing can be changed later."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True

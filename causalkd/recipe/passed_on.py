@@ -1,4 +1,4 @@
-"""Settings of a recipe that are passed on: to transformers' TrainingArguments and `from_pretrained`, and to peft."""
+"""Settings of a recipe that are passed on to transformers' TrainingArguments and `from_pretrained`, and to peft."""
 
 from typing import Annotated, Literal, TypeVar
 
@@ -9,11 +9,11 @@ from causalkd.recipe.part import MOST_WIDTH, Part
 Precision = Literal["float32", "bfloat16", "float16"]
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], Field(strict=False)]
-"""A list, however it is written."""
+"""A list or a tuple of items."""
 
 
 class OptimizerPart(Part):
-    """What a recipe's `training` passes on to transformers' TrainingArguments, and `freeze`, which is applied here."""
+    """Settings of `training` that go to transformers' TrainingArguments, and `freeze`, which causalkd applies."""
 
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     """AdamW's β₁."""
@@ -33,14 +33,14 @@ class OptimizerPart(Part):
 
 
 class LoadingPart(Part):
-    """How a teacher's weights are loaded once nothing trains them."""
+    """Settings for loading a teacher's weights once nothing trains them."""
 
     dtype: Precision | None = None
     """Precision of its weights while it teaches; None keeps the checkpoint's. A teacher in float32 takes four bytes a
     parameter, 28 GB for seven billion; in bfloat16 half of that."""
     device_map: str | None = None
-    """Where its modules lie, as in transformers, such as `auto`, which spreads them over all devices of this process;
-    None puts all on one device."""
+    """The devices of its modules, as in transformers, such as `auto`, which spreads them over all devices of this
+    process; None puts all on one device."""
 
 
 class LoraPart(Part):
@@ -53,4 +53,4 @@ class LoraPart(Part):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the input of an adapter."""
     targets: Listed[str] | None = None
-    """Names of linear layers as they end in the stock model, such as `q_proj`; None adapts all in the blocks."""
+    """Endings of the names of linear layers in the transformers model, such as `q_proj`; None adapts all in blocks."""

@@ -37,13 +37,13 @@ class FinetunePart(Part):
     training: Mapping[str, Any]
     """Keys of `training` for all tasks."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
-    """Every student is fine-tuned once with each."""
+    """Every student is fine-tuned once with each seed."""
     eval_batch_size: int = Field(default=64, ge=1, le=MOST_ROWS)
     """Rows of a forward pass on a task's held-out split."""
 
 
 class OtherModel(Part):
-    """A model that is fine-tuned beside the students without being distilled here, as a baseline."""
+    """A baseline: a model that is fine-tuned like the students, but not distilled here."""
 
     name: Name
     """Its name in the table."""
@@ -52,7 +52,7 @@ class OtherModel(Part):
 
 
 class Subject(NamedTuple):
-    """A model that is fine-tuned: a student of a run, or one that is only a baseline."""
+    """A model that is fine-tuned: a student of a run, or a baseline."""
 
     name: str
     model: str
@@ -70,7 +70,7 @@ class PipelineRecipe(Part):
     """The runs of stage 1: names of shipped recipes, files, or recipes written here, perhaps with `extends`. They may
     have different alignments, depths of students and teachers. Their `output` lies in the pipeline's folder."""
     models: Listed[OtherModel] = ()
-    """Models that are fine-tuned beside the students."""
+    """Baselines: models that are fine-tuned like the students."""
     finetune: FinetunePart
     """Stage 2."""
     output: LocalPath | None = None
@@ -96,7 +96,7 @@ class PipelineRecipe(Part):
         return tuple(run.model_copy(update={"output": str(self.folder / "distill" / run.name)}) for run in self.distill)
 
     def subjects(self) -> Iterator[Subject]:
-        """Every model that is fine-tuned, in the order of the table's rows; of a student, `model` is its folder."""
+        """Every model that is fine-tuned, in the order of the table's rows; `model` of a student is its folder."""
         for other in self.models:
             yield Subject(other.name, other.model)
         for run in self.runs():
@@ -186,7 +186,7 @@ class PipelineRecipe(Part):
 
 
 def _without_the_other_length(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """A training with a task's own keys, of which `steps` or `epochs` replaces either."""
+    """A training with a task's own keys, whose `steps` or `epochs` replaces either of the shared ones."""
     lengths = {"steps", "epochs"}
     kept = shared if not lengths & set(own) else {key: value for key, value in shared.items() if key not in lengths}
     return {**kept, **own}

@@ -42,7 +42,7 @@ class Recipe(Part):
     alignment: Alignment | LocalPath
     """An alignment, the path of its YAML file, or `middle`, `late`, `full`."""
     students: Listed[StudentPart] = Field(min_length=1)
-    """The students; the first is the one the others are compared with."""
+    """The students; the others are compared with the first."""
     training: TrainingPart
     """The training of the students."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
@@ -86,8 +86,8 @@ class Recipe(Part):
         return html_table(caption, ("student", "begins as", "objectives (weight)"), rows)
 
     def training_of(self, student: StudentPart) -> TrainingPart:
-        """The student's training: the recipe's, changed by the student's own keys. Its `steps` or `epochs` replaces
-        either.
+        """The student's training: the recipe's, changed by the student's own keys; the student's `steps` or `epochs`
+        replaces either of the recipe's.
         """
         shared = self.training.model_dump(exclude_unset=True)
         if set(LENGTHS) & set(student.training):
@@ -95,8 +95,8 @@ class Recipe(Part):
         return TrainingPart.model_validate({**shared, **student.training})
 
     def not_inherited(self) -> dict[str, dict[str, Any]]:
-        """Keys of `training` that do nothing, since every student sets them itself, or another length of training; with
-        what each student sets instead, by its name.
+        """Keys of `training` that have no effect, since every student sets them itself or sets the other length; with
+        the keys that each student sets instead, by its name.
         """
         found = {}
         for key in (name for name in TrainingPart.model_fields if name in self.training.model_fields_set):
@@ -107,10 +107,10 @@ class Recipe(Part):
         return found
 
     def swallowed(self, fields: Mapping[str, Any]) -> list[str]:
-        """A line for each key of `training` that is asked for and does nothing, and what to write instead.
+        """A line for each key of `training` that was given and has no effect; it says what to write instead.
 
         Args:
-            fields: Dotted fields of the recipe that it was asked to have, with their values.
+            fields: Dotted fields of the recipe that were given as changes, with their values.
         """
         given = {field: value for field, value in fields.items() if value is not None}
         asked = [field.split(".")[1] for field in given if field.startswith("training.")]
@@ -123,7 +123,7 @@ class Recipe(Part):
                 null = f", with students.*.training.{other} null" if other else ""
                 lines.append(
                     f"training.{key} would have no effect: every student sets its own ({said}); give "
-                    f"students.*.training.{key} instead{null}, or a student's name in the place of *"
+                    f"students.*.training.{key} instead{null}, or a student's name instead of *"
                 )
         return lines
 
@@ -132,8 +132,8 @@ class Recipe(Part):
         """Read a shipped recipe by name, a YAML file or YAML text, and apply changes such as `training.steps=100`.
 
         Raises:
-            ValueError: The recipe does not exist, it has faults, listed one per line with the nearest valid key, or a
-                change is of a key that no student inherits.
+            ValueError: The recipe does not exist; it has faults, listed one per line with the nearest valid key; or a
+                change sets a key that no student inherits.
         """
         data = read_mapping(source, changes)
         recipe = cls.parse(data, str(source))
@@ -176,11 +176,11 @@ def read_mapping(
     """The plain data of a shipped recipe, a YAML file or YAML text, with changes like `training.steps=100`.
 
     A recipe with `extends`, the name of a shipped recipe or a file, has all keys of that one that it does not replace
-    (see `causalkd.recipe.overrides.merged`). Files are looked for beside the one that names them, too.
+    (see `causalkd.recipe.overrides.merged`). Files are also looked for in the folder of the file that names them.
 
     Raises:
-        ValueError: No such recipe, no YAML, no mapping, recipes that extend one another, or a change that cannot be
-            made.
+        ValueError: There is no such recipe, it is not YAML or not a mapping, recipes extend one another, or a change
+            cannot be made.
     """
     data = _with_extended(source, beside, ())
     for change in changes:
@@ -248,7 +248,7 @@ def _with_alignment(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     """The data with an inline alignment parsed to an `Alignment`; if that fails, a placeholder and the alignment's
     faults.
 
-    pydantic would report the faults of every kind of thing that may stand there.
+    pydantic would report the faults of every type that is allowed there.
     """
     given = data.get("alignment")
     if not isinstance(given, Mapping):

@@ -45,12 +45,11 @@ class DataPart(Part):
     path: LocalPath | None = None
     """Instead of `task`: files, a folder or a hub name; CSV, TSV, JSON (Lines), Parquet, Arrow, text, CoNLL, SQuAD."""
     kind: Kind | None = None
-    """What the rows of `path` are used for."""
+    """The use of the rows of `path`, such as classification or text for a causal LM."""
     columns: Mapping[str, str | Listed[str]] = {}
-    """The column of `path` for each thing a row of the kind has, such as `text` and `label`; `text` may be two columns,
-    the texts of a pair. Columns with the usual names are found."""
+    """The column of `path` for each role of the kind (`text`, `label`, …; two for a pair); usual names are found."""
     labels: Listed[LabelName] = ()
-    """Names of the classes or tags of `path` in order (`f1` is of the second); default: sorted, from training rows."""
+    """Names of the classes or tags of `path` in order, the second the positive class of `f1`; default: sorted names."""
     splits: Mapping[str, str | SplitPart] = {}
     """The source of each split: a file, a split of `path`, or a part of another one, as by default of `train`."""
     config: str | None = None
@@ -60,17 +59,17 @@ class DataPart(Part):
     metrics: Listed[Metric] = Field(default=(), max_length=10)
     """The metrics of predictions for `path`, the first for decisions; by default the usual ones of the kind."""
     train_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
-    """Largest number of training examples, drawn by `seed`; None means all. Of text, documents or parts of it are drawn
-    and each gives all its rows, until there are enough."""
+    """Largest number of training examples, drawn by `seed`; None means all. From text, documents or parts of it are
+    drawn, each of which gives all its rows, until there are enough."""
     eval_limit: int | None = Field(default=None, ge=2, le=MOST_ROWS)
     """Largest number of held-out examples; None means all."""
     heldout_share: float | None = Field(default=None, gt=0, lt=1)
     """Hold out this share of the training examples, drawn by `seed`; the validation split is then not read."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
-    """Longest row in tokens of each model; what is longer is cut, and the number of such rows is reported. None for
-    128, or what the tokenizer takes where that is less."""
+    """Longest row in tokens of each model; longer rows are cut, and their number is reported. None means 128, or the
+    tokenizer's limit if that is less."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
-    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template. Of `kind: chat` it is always
+    """The format of instructions: Alpaca's plain text, or the tokenizer's chat template. For `kind: chat` it is always
     the template."""
     packing: bool = False
     """Whether to pack several training examples of a causal LM into one row; not with objectives that intervene."""
@@ -98,7 +97,7 @@ class DataPart(Part):
         if (self.task is None) == (self.path is None):
             raise ValueError(f"give either `task` or `path`; got task={self.task!r}, path={self.path!r}")
         if self.path is None and given:
-            raise ValueError(f"{', '.join(given)}: such a key is for your own data, but `path` is not given; give it")
+            raise ValueError(f"{', '.join(given)} describe your own data and need `path`; give it, or leave them out")
         if self.path is not None and self.kind is None:
             raise ValueError(f"`path` is {self.path!r}: say with `kind` what its rows are used for: {', '.join(KINDS)}")
         return self
@@ -135,7 +134,7 @@ class SequencesPart(Part):
 
 
 class TeacherCachePart(Part):
-    """Which of the teacher's outputs are kept for later epochs, and where."""
+    """The cache of the teacher's outputs, which are kept for later epochs."""
 
     max_mib: int = Field(ge=1, le=2**40)
     """Memory for them, in MiB; a batch with a row that is not kept runs the teacher for all its rows."""
@@ -144,11 +143,11 @@ class TeacherCachePart(Part):
     top_k: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     """The number of a language model's predictions kept per token, the rest being spread evenly; None keeps all."""
     states: bool = False
-    """Whether to keep hidden states and the activations at aligned sites too, so that the teacher skips base."""
+    """Whether to keep hidden states and activations at aligned sites, so that the teacher skips base."""
 
 
 class TrainingPart(OptimizerPart):
-    """How a model is trained; names are those of transformers' TrainingArguments where the meaning is the same."""
+    """The training of a model; names are those of transformers' TrainingArguments if the meaning is the same."""
 
     steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Number of optimizer steps; give this or `epochs`."""
@@ -175,7 +174,7 @@ class TrainingPart(OptimizerPart):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Whether to use mixed precision where the device has it."""
     compile_blocks: bool = False
-    """Whether to compile the student's blocks with torch.compile; refused where an objective looks inside them."""
+    """Whether to compile the student's blocks with torch.compile; refused if an objective reads their activations."""
     logging_steps: int = Field(default=25, ge=1, le=MOST_STEPS)
     """Steps between two rows of metrics.jsonl."""
     teacher_cache: TeacherCachePart | None = None
@@ -223,7 +222,7 @@ class TeacherPart(LoadingPart):
 
     @property
     def origin(self) -> str | None:
-        """Where its configuration and tokenizer are read, before there are weights."""
+        """The folder or hub name that its configuration and tokenizer are read from, before weights are loaded."""
         return self.model if self.outputs is None else os.path.join(self.outputs, "teacher")
 
 
@@ -233,13 +232,13 @@ class StudentPart(Part):
     name: str = Field(pattern=NAME)
     """The student's name in folders, tables and figures."""
     layers: Annotated[Listed[int], Field(max_length=MOST_LAYERS)] | None = None
-    """Cut the student from the teacher: the teacher's block that each block of the student is copied from."""
+    """Cut the student from the teacher: for each block of the student, the teacher's block that it is copied from."""
     every: int | None = Field(default=None, ge=1, le=MOST_LAYERS)
     """Cut the student from the teacher: take blocks 0, every, 2·every, …"""
     width: int | None = Field(default=None, ge=1, le=MOST_WIDTH)
     """Width of a student that is cut from the teacher; None means the teacher's width."""
     model: LocalPath | None = None
-    """Instead of cutting: hub name or folder of a checkpoint, whose tokenizer may be its own for tasks with labels."""
+    """Instead of cutting: hub name or folder of a checkpoint, with its own tokenizer if the task has labels."""
     lora: LoraPart | None = None
     """Train low-rank adapters, which are merged when the student is saved; None trains all weights."""
     objectives: ObjectivesPart
@@ -260,27 +259,28 @@ class StudentPart(Part):
 
 
 class VerificationPart(Part):
-    """How the students are verified."""
+    """The verification of the students."""
 
     pairs: int = Field(default=2000, ge=2, le=MOST_ROWS)
     """Number of held-out pairs of base and source."""
     pair_selection: PairChoice = "uniform"
-    """Which pairs: any two examples; of the same length; with the same segments at the same tokens; of different
-    labels; both answered rightly by the teacher and every student; or differing in one variable of a planted task."""
+    """Pairs: any two examples; of equal length; with the same segments at the same tokens; with different labels;
+    both predicted correctly by the teacher and every student; or differing in one variable of a planted task."""
     variable: str | None = None
     """The variable, for `other_variable`."""
     components: Listed[str] = ("block_output",)
-    """Components whose teacher site × student site grid is measured; with none, the declared pairs alone. Of
-    `head_attention_value_output` also every head of each declared pair's layers."""
+    """Components that are measured at every pair of a teacher layer and a student layer; an empty list measures the
+    declared pairs alone. With `head_attention_value_output`, every head of the declared pairs' layers is measured
+    too."""
     batch_size: int = Field(default=100, ge=2, le=MOST_ROWS)
     """Rows of one forward pass."""
     seed: Seed = 0
     """Seed of pairs and positions."""
     tolerance: float = Field(default=0.5, gt=0, allow_inf_nan=False)
-    """How far apart two predicted numbers may be that are one prediction, in the unit of the labels; of regressions."""
+    """For regression: the largest difference of two numbers that count as one prediction, in the unit of the labels."""
     eval_every_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Steps between two measurements of effective IIA on 200 of the pairs during training, for the log, the progress
-    bar and trackers; the first is at the first logged step from there on. None measures only after training."""
+    bar and trackers; each is made at the first logged step from then on. None measures only after training."""
 
     @model_validator(mode="after")
     def _variable_belongs_to_its_choice(self) -> "VerificationPart":

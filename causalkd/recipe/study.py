@@ -23,32 +23,34 @@ from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, 
 
 
 class Study(Part):
-    """A grid of runs: variants of a recipe × values of its fields × seeds."""
+    """The definition of a grid of runs: variants of a recipe × values of its fields × seeds."""
 
     name: str = Field(pattern=NAME)
     """Names the study's folder."""
     recipe: LocalPath
-    """The recipe that all cells are made of: a shipped recipe's name, or a file, sought beside the study's file."""
+    """The recipe that all cells are made from: the name of a shipped recipe, or a file, looked for in the folder of the
+    study's file first."""
     variants: Mapping[str, Mapping[str, Any]] = {}
     """Named sets of changes that belong together, each a mapping of dotted fields to values, as `--set` takes them."""
     grid: Mapping[str, Listed[Any]] = {}
     """Dotted fields of the recipe, as `--set` names them, with the values that each takes in turn."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
-    """Every variant and setting is run once with each."""
+    """Every variant and setting is run once with each seed."""
     teacher_seeds: bool = False
     """Train the teacher with the seed of the cell as well; false trains it once for all seeds."""
     budget: BudgetPart | None = None
-    """What every student may spend; None leaves the lengths of training as the recipe has them."""
+    """The training budget of every student; None leaves the lengths of training as in the recipe."""
     references: Listed[str] = ()
-    """Whom the others are compared with, one or several: a student, with which the others of each variant are compared;
-    a variant, with whose students those of the same name are compared; or one `VARIANT/STUDENT`. None for the first."""
+    """The references of all comparisons: a student (the others of its variant are compared with it), a variant
+    (students of other variants are compared with its student of the same name), or one `VARIANT/STUDENT`. If empty,
+    the first."""
     choose: ChoosePart | None = None
-    """Settings that are chosen for each method beforehand; None takes them as the recipe has them."""
+    """Settings that are chosen for each method before the study; None keeps those of the recipe."""
     power: PowerPart | None = None
-    """What the smallest difference that can be shown is calculated from beforehand; None calculates none."""
+    """How the smallest detectable difference is calculated before the study runs; None skips the calculation."""
     measure_at: Mapping[str, Alignment] = {}
-    """Alignments at whose declared pairs the students of every cell are measured as well, whatever they were trained
-    on: so variants with different alignments are compared, and at sites and positions that none of them saw."""
+    """Alignments at whose declared pairs the students of every cell are measured too, whatever they were trained on.
+    Variants with different alignments can so be compared, also at sites and positions that none was trained on."""
     evaluate: Listed[EvaluationPart] = ()
     """Further tasks on which every model is measured."""
     output: LocalPath | None = None
@@ -81,12 +83,12 @@ class Study(Part):
         return self
 
     def _overlaps(self, settings: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Fields that set one key, or one that the study itself sets in every cell, so that one would do nothing."""
+        """Fields that set the same key, or a key that the study itself sets in every cell: one would have no effect."""
         faults = []
         for (variant, changes), setting in product((self.variants or {"": {}}).items(), settings):
             try:
                 students = _changed(read_mapping(self.recipe), {**changes, **setting}).get("students")
-            except ValueError:  # which is told with the other faults of the cell
+            except ValueError:  # it is reported with the other faults of the cell
                 continue
             names = [str(each.get("name")) if isinstance(each, Mapping) else "" for each in students or ()]
             groups = [[SetField(f"variants.{variant}.{name}", name, value) for name, value in changes.items()]]
@@ -103,7 +105,7 @@ class Study(Part):
         own["seeds"] = "give `seeds` of the study"
         if self.teacher_seeds:
             own["teacher.seed"] = "with `teacher_seeds` it is the seed of the cell"
-        if self.budget is not None and not self._is_choosing:  # whose budget is meant to replace the study's lengths
+        if self.budget is not None and not self._is_choosing:  # when choosing, its own budget replaces the lengths
             own |= {f"students.*.training.{unit}": "the `budget` decides how long students train" for unit in LENGTHS}
         return [SetField("", field, None, reason) for field, reason in own.items()]
 
@@ -114,7 +116,7 @@ class Study(Part):
 
     @classmethod
     def load(cls, source: str | Path) -> "Study":
-        """Reads a study's file; a recipe that is a file is sought beside it first.
+        """Reads a study's file; a recipe that is a file is looked for in the same folder first.
 
         Raises:
             ValueError: No such file, or every fault in it, one a line, with the nearest valid key.
@@ -138,7 +140,7 @@ class Study(Part):
 
     def choosing(self) -> "Study":
         """The study in which the settings are chosen: the same grid, with each setting that is tried, on parts of the
-        training examples; the study itself where none are chosen.
+        training examples; the study itself if none are chosen.
         """
         part = self.choose
         if part is None:
@@ -159,7 +161,7 @@ class Study(Part):
             chosen: The settings of each method in each setting of the grid, by `choice_key`.
 
         Raises:
-            ValueError: Recipes that cannot be used, every fault of each; or a reference that does not exist.
+            ValueError: Recipes cannot be used, with every fault of each; or a reference does not exist.
         """
         settings = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
         cells: list[Cell] = []
@@ -206,11 +208,11 @@ class Study(Part):
             recipe = with_length(
                 recipe, {part.name: {self.budget.unit: self.budget.amount} for part in recipe.students}
             )
-        # Without defaults, so that a version with a further key finds the cells of the one before.
+        # Without defaults, so that cells keep their names when a version adds a key.
         content = recipe.model_dump(mode="json", exclude={"name", "output"}, exclude_defaults=True)
         budget = None if self.budget is None else self.budget.model_dump(mode="json")
         if budget is not None and budget["operations"] is None:
-            del budget["operations"]  # which is newer than the others
+            del budget["operations"]  # so that cells made before this key existed keep their names
         digest = hashlib.sha256(json.dumps([content, budget], sort_keys=True).encode()).hexdigest()[:10]
         name = f"{variant or recipe.name}-seed{seed}-{digest}"
         output = str(self.folder / "cells" / name)
@@ -241,16 +243,16 @@ class Cell:
     """One run of a study."""
 
     name: str
-    """Names its folder; it ends in a digest of everything the run depends on."""
+    """The name of its folder; it ends in a digest of everything that the run depends on."""
     variant: str
-    """Empty where the study has none."""
+    """Empty if the study has none."""
     setting: Mapping[str, Any]
     """The values of the grid's fields."""
     seed: int
     recipe: Recipe
 
     def method(self, student: str) -> str:
-        """What a student of this cell is called in tables: the variant, and the student where there are several."""
+        """The name of a student of this cell in tables: the variant, and the student if there are several."""
         alone = len(self.recipe.students) == 1
         return (self.variant if alone else f"{self.variant}/{student}") if self.variant else student
 
@@ -277,7 +279,7 @@ _NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at t
 
 
 def _changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The data, in which dotted fields have been changed."""
+    """The data with changed dotted fields."""
     for field, value in changes.items():
         set_field(data, field, value)
     return data

@@ -1,4 +1,4 @@
-"""What the fields of a study set: where two of them set one key, rows would tell settings that they did not have."""
+"""A check that no two fields of a study set one key: rows of its table would then state settings they did not have."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
@@ -7,25 +7,25 @@ from typing import Any, NamedTuple
 from causalkd.recipe.overrides import LENGTHS
 
 Key = tuple[frozenset[str], ...]
-"""The place of a value in a recipe: for each step the names that it goes by, of a list's item its number and name."""
+"""The path of a value in a recipe: for each step all its names, which for an item of a list are its number and name."""
 
 _TRAINING, _STUDENTS, _EACH = frozenset({"training"}), frozenset({"students"}), "*"
 
 
 class SetField(NamedTuple):
-    """A field that is set, and where."""
+    """A field that a study sets."""
 
     place: str
-    """Where it stands in the study, such as `grid.training.batch_size`."""
+    """Its path in the study, such as `grid.training.batch_size`."""
     field: str
     """Its name in the recipe, as `--set` takes it."""
     value: Any
     reason: str = ""
-    """Why what others set there has no effect, of a field that the study itself sets."""
+    """For a field that the study itself sets: why another value of it has no effect."""
 
 
 def overlaps(groups: Sequence[Sequence[SetField]], students: Sequence[str]) -> list[str]:
-    """A line for each two fields that set one key.
+    """A line for each pair of fields that set one key.
 
     Args:
         groups: The fields in the order in which they are set. Those of one group belong together, and a later one may
@@ -49,12 +49,12 @@ def _line(one: SetField, other: SetField, key: Key) -> str:
 
 
 def _shared(one: SetField, other: SetField, students: Sequence[str]) -> Key | None:
-    """A key that both set; None where there is none."""
+    """A key that both set; None if there is none."""
     if other.reason and one.field == "students":
-        return None  # Whole students bring their lengths along as those of the recipe do, which a budget replaces.
+        return None  # Whole students have lengths of training as those of the recipe do; a budget replaces both.
     path, leaves = _path(other.field, students), list(_leaves(_path(one.field, students), one.value))
     for key, value in leaves:
-        # A later field replaces all that stands below its own name, and what stands at one above it, but for `{}`.
+        # A later field replaces all values below its own name, and any value above it except `{}`.
         if _begins(key, path) or (_begins(path, key) and value != {}):
             return key
     # A student's own key of its training shadows the shared one, whichever is set first.
@@ -76,7 +76,7 @@ def _path(field: str, students: Sequence[str]) -> Key:
 
 
 def _leaves(key: Key, value: Any) -> Iterator[tuple[Key, Any]]:
-    """The keys that are set where a value is put at a key: those in it, as far as they have names."""
+    """The keys that are set when a value is put at a key: those inside the value, as far as they have names."""
     if isinstance(value, Mapping) and value:
         for name, each in value.items():
             yield from _leaves((*key, frozenset({str(name)})), each)
@@ -105,5 +105,5 @@ def _own_training(key: Key) -> frozenset[str]:
 
 
 def _of_lengths(step: frozenset[str]) -> frozenset[str]:
-    """The name of a key of a training; `steps` and `epochs` are one, since each replaces the other."""
+    """The name of a key of a training; `steps` and `epochs` count as one, since each replaces the other."""
     return frozenset(LENGTHS) if step & set(LENGTHS) else step

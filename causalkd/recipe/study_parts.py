@@ -1,4 +1,4 @@
-"""The parts of a study: budgets, further tasks, the choice of settings, and what is calculated beforehand."""
+"""The parts of a study: budgets, further tasks, the choice of settings, and the calculation of power."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ Unit = Literal["steps", "epochs", "block_forwards", "operations", "minutes"]
 
 
 class BudgetPart(Part):
-    """What every student of every cell may spend on its training: one of these keys."""
+    """The training budget of every student of every cell: one of these keys."""
 
     steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Equal steps: optimizer steps."""
@@ -37,30 +37,30 @@ class BudgetPart(Part):
 
     @property
     def unit(self) -> Unit:
-        """Which of the keys is given."""
+        """The key that is given."""
         return next(unit for unit in get_args(Unit) if getattr(self, unit))
 
     @property
     def amount(self) -> int | float:
-        """How much of it."""
+        """The value of that key."""
         return getattr(self, self.unit)
 
 
 class EvaluationPart(Part):
-    """A task on which the models of each cell are measured, beside the recipe's own."""
+    """A task on which the models of each cell are measured, in addition to the recipe's own."""
 
     task: str
-    """Name in the task table, or the path of a YAML file that describes data of one's own."""
+    """Name of a registered task, or the path of a YAML file that describes your own data."""
     split: str = "validation"
     """One of its labelled splits."""
     limit: int | None = Field(default=None, ge=1, le=MOST_ROWS)
-    """Most rows; None for all."""
+    """Largest number of rows; None means all."""
     max_length: int | None = Field(default=None, ge=1)
-    """Most tokens of a row; None for the recipe's, and without one 128, or what the model takes."""
+    """Longest row in tokens; None means the recipe's, or, if that is not given, 128 or the model's limit."""
 
     @property
     def label(self) -> str:
-        """What it is called in tables."""
+        """Its name in tables."""
         return f"{self.task}/{self.split}"
 
 
@@ -68,9 +68,8 @@ class ChoosePart(Part):
     """Settings of each method that are chosen before the study, on a part of the training examples.
 
     Every method, that is every student of every variant, tries every combination of the values, each with the same
-    seeds and the same budget; the best by `by` is taken, the first of equals. No library for searching is used: all of
-    a grid is tried, and what such libraries do, to leave out or to prefer settings by earlier results, would give the
-    methods unequal budgets.
+    seeds and the same budget; the best by `by` is taken, the first of equals. No search library is used: such
+    libraries skip or prefer settings by earlier results, which would give the methods unequal budgets.
     """
 
     fields: Mapping[str, Listed[Any]] = Field(min_length=1)
@@ -79,18 +78,18 @@ class ChoosePart(Part):
     """Share of the training examples that settings are compared on and are not trained on. The rows that the study
     holds out are not read."""
     seeds: Listed[Seed] = Field(default=(0,), min_length=1)
-    """Every setting is tried once with each."""
+    """Every setting is tried once with each seed."""
     budget: BudgetPart | None = None
-    """What each training may spend; None for the budget of the study."""
+    """The budget of each training; None means the budget of the study."""
     by: str | None = None
-    """A measure of the table; None for the metric of the task."""
+    """A measure of the table; None means the metric of the task."""
 
     @model_validator(mode="after")
     def _fields_of_students(self) -> "ChoosePart":
         lengths = [f"training.{unit}" for unit in ("steps", "epochs")]
         faults = [f"{field} is the budget's; give `budget`" for field in self.fields if field in lengths]
         faults += [
-            f"{field} is no key of a student's `training` or `objectives`; those alone are chosen for each student"
+            f"{field} is not a key of a student's `training` or `objectives`; only those are chosen for each student"
             for field in self.fields
             if not field.startswith(("training.", "objectives."))
         ]
@@ -100,8 +99,8 @@ class ChoosePart(Part):
         return self
 
     def faults(self, recipe: Recipe) -> list[str]:
-        """Why settings cannot be chosen for a recipe: students that lack a field would be given an objective instead of
-        a setting, and of a recipe that holds out training examples, these would be trained on.
+        """The reasons why settings cannot be chosen for a recipe: a student that lacks a field would get an objective
+        instead of a setting, and if the recipe holds out training examples, they would be trained on.
         """
         if recipe.data.heldout_share is not None:
             return [
@@ -117,12 +116,12 @@ class ChoosePart(Part):
 
 
 class PowerPart(Part):
-    """From what the smallest difference is calculated that the study can show, before its cells are run."""
+    """The basis for calculating, before the cells are run, the smallest difference that the study can show."""
 
     pilot_seeds: int | None = Field(default=None, ge=2, le=MOST_ROWS)
-    """The cells of so many of the first seeds are run first, and their paired differences give the spread."""
+    """The cells of this many of the first seeds are run first, and their paired differences give the spread."""
     sd: Mapping[str, float] | None = Field(default=None, min_length=1)
-    """Instead: the standard deviation over seeds of paired differences, for each measure, as it is known."""
+    """Instead: a known standard deviation over seeds of paired differences, for each measure."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> "PowerPart":

@@ -13,7 +13,7 @@ _HEADS = (
     "comprehensiveness ↑", "sufficiency ↓", "random order",
 )  # fmt: skip
 _SMALL = 0.001
-"""Four decimals leave less than two digits of a smaller distance."""
+"""Distances below this have fewer than two digits in four decimals."""
 
 
 def as_markdown(report: VerificationReport) -> str:
@@ -41,13 +41,13 @@ def as_markdown(report: VerificationReport) -> str:
 def distance_rows(results: AttributionResults) -> list[tuple[str, ...]]:
     """AD-KD's own term: the heads, and a row for each term and student, as means over seeds ± standard deviation."""
     rows: list[tuple[str, ...]] = [("trained on it", "student", "distance of maps", "untrained student", "texts")]
-    for taught, student in dict.fromkeys((row.taught, row.student) for row in results.map_distances):
-        found = [row for row in results.map_distances if (row.taught, row.student) == (taught, student)]
+    for trained, student in dict.fromkeys((row.taught, row.student) for row in results.map_distances):
+        found = [row for row in results.map_distances if (row.taught, row.student) == (trained, student)]
         terms = (
             [row.distance for row in found if row.baseline == baseline]
             for baseline in ("measured", "untrained_student")
         )
-        rows.append((taught, student, *map(_spread, terms), str(found[0].texts)))
+        rows.append((trained, student, *map(_spread, terms), str(found[0].texts)))
     return rows
 
 
@@ -99,7 +99,7 @@ def _spread(terms: Sequence[float]) -> str:
 
 
 def _digits(value: float) -> str:
-    """The value with digits that tell two apart: maps of a masked LM are nearly those of one token, and so alike."""
+    """The value with enough digits to distinguish maps of masked LMs, which are nearly those of one token."""
     return f"{value:.2e}" if 0 < value < _SMALL else f"{value:.4f}"
 
 

@@ -1,4 +1,4 @@
-"""What effective IIA is a share of: of pairs, or, where a row has a prediction for every token, of predictions."""
+"""Words for what effective IIA counts: pairs, or, if a row has a prediction for every token, predictions."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from causalkd.verification.results.report import VerificationReport
 
 
 def what_changed(report: VerificationReport) -> str:
-    """What is counted, after a share: "80.9% of the pairs on which …"."""
+    """The words after a share: "80.9% of the pairs on which …"."""
     if report.teacher.task in TOKEN_TASKS:
         return "of the predictions that the intervention changes in the teacher"
     return "of the pairs on which the intervention changes the teacher's prediction"
@@ -33,7 +33,7 @@ _CHOSEN: Mapping[str, str] = {
 
 
 def how_pairs_are_chosen(report: VerificationReport) -> str:
-    """A sentence on it, after a space; empty for a report from before it was reported."""
+    """A sentence about the selection of pairs, after a space; empty if the report does not hold it."""
     if report.environment.pair_selection is None:
         return ""
     choice, _, variable = report.environment.pair_selection.partition(": ")
@@ -42,16 +42,16 @@ def how_pairs_are_chosen(report: VerificationReport) -> str:
 
 
 def what_a_prediction_is(report: VerificationReport) -> str:
-    """A sentence on it, after a space; empty where it is one label or one number a row."""
+    """A sentence that defines a prediction, after a space; empty if it is one label or one number per row."""
     found = _PREDICTION.get(report.teacher.task)
     return "" if found is None else f" A prediction is {found}."
 
 
 def rows_called(report: VerificationReport) -> str:
-    """What the task metric is measured on: a question counts once, however many windows its context has."""
+    """The unit of the task metric: a question counts once, however many windows its context has."""
     return "questions" if report.teacher.task == "question_answering" else "rows"
 
 
 def effective(report: VerificationReport) -> str:
-    """What is counted, in two words."""
+    """The counted unit of effective IIA, in two words."""
     return "effective predictions" if report.teacher.task in TOKEN_TASKS else "effective pairs"

@@ -1,4 +1,4 @@
-"""Plain sentences under a headline: what was intervened on, what effective IIA is, and what may not be concluded."""
+"""Sentences that explain a headline: what was intervened on, what effective IIA is, and what may not be concluded."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.statistics.evidence import is_sure
 
 _NAMED = 4
-"""The number of students of which it is said what they were trained with."""
+"""The largest number of students whose objectives are stated."""
 _COMPONENTS = {
     "block_output": "the output of a layer",
     "block_input": "the input of a layer",
@@ -37,18 +37,18 @@ _POSITIONS = {
 }
 
 _EXPECTED = (
-    "from an aligned site alone, where a student that was trained there is expected to score high: the other sites are "
+    "from an aligned site alone, since a student that was trained there is expected to score high: the other sites are "
     "the independent evidence"
 )
 
 
 def explanation(report: VerificationReport) -> tuple[str, str]:
-    """What a reader must know to understand the headline: what was done in this run, and what is counted."""
+    """Two texts that a reader needs to understand the headline: what was done in this run, and what is counted."""
     return _what_was_done(report), _what_is_counted(report)
 
 
 def not_concluded(report: VerificationReport) -> tuple[str, ...]:
-    """What the numbers do not show, each as the end of a sentence that begins with "You may not conclude"."""
+    """Conclusions that the numbers do not support, each as the end of a sentence: "You may not conclude …"."""
     seeds, names = ({getattr(student, key) for student in report.students} for key in ("seed", "name"))
     trained = any(is_trained_there(report, name) is not False for name in names)
     between = [row for row in report.differences if row.student != row.reference and row.measure == "iia_effective"]
@@ -58,7 +58,7 @@ def not_concluded(report: VerificationReport) -> tuple[str, ...]:
         "that the student computes as the teacher does at sites that were not measured",
         "that a student with a low score computes nothing as the teacher does",
         *(
-            ["that students are equal where no difference is shown: with few pairs, only a large one shows"]
+            ["that students are equal because no difference is shown: with few pairs, only a large one shows"]
             if unsure
             else []
         ),
@@ -67,7 +67,7 @@ def not_concluded(report: VerificationReport) -> tuple[str, ...]:
 
 
 def without_computing_alike(report: VerificationReport) -> str:
-    """What the best baseline is, in words; with its name where it is the same one for every student."""
+    """A description of the best baseline, with its name if it is the same one for every student."""
     names = {each.baseline_name for each in where_it_counts(report).values()}
     name = names.pop() if len(names) == 1 else None
     here = "" if name is None else f" (here: {BASELINES[name].doing or BASELINES[name].title})"
@@ -92,7 +92,7 @@ def _what_was_done(report: VerificationReport) -> str:
 
 
 def _aligned(report: VerificationReport) -> str:
-    """What an aligned site is, where there are some."""
+    """A sentence about the aligned sites, or about sites if none is aligned."""
     count = len({site_of(row) for row in report.interchange if row.aligned})
     if not count:
         return "A site is a layer of the teacher and one of the student, at which this is done."
@@ -101,7 +101,7 @@ def _aligned(report: VerificationReport) -> str:
 
 
 def _trained_with(report: VerificationReport) -> str:
-    """What the students learned from, so that a reader knows what is compared; nothing where they are many."""
+    """A sentence about the sources that the students learned from; empty if there are many students."""
     found = {each.name: [name for name, weight in each.objectives.items() if weight] for each in report.students}
     if len(found) > _NAMED or not all(found.values()):
         return ""
@@ -134,7 +134,7 @@ def _positions(policy: PositionPolicy) -> str:
 
 
 def _what_is_counted(report: VerificationReport) -> str:
-    levels = [summary.aligned if summary.aligned.cells else summary.other for summary in summaries(report)]
+    levels = [summary.aligned if summary.aligned.sites else summary.other for summary in summaries(report)]
     counted = next((level for level in levels if level.effective_pairs is not None), None)
     known = [each.baseline for each in where_it_counts(report).values()]
     sites = "" if counted is None or counted.counted < 2 else ", on average over sites"

@@ -1,11 +1,11 @@
-"""What a fine-tuning came to, as a table of text: a row a seed, and the mean over seeds."""
+"""The results of a fine-tuning as a table of text: a row per seed, and the mean over seeds."""
 
 from causalkd.reporting.tables import columns, number
 from causalkd.verification.results.finetuning import FinetuneResults
 
 
 def finetuning_lines(found: FinetuneResults) -> list[str]:
-    """What was measured on which rows, and the table."""
+    """A line about the measured rows, and the table."""
     split = found.split
     lost = "".join(
         f", {split[key]} {what}"

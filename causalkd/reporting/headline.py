@@ -1,10 +1,10 @@
-"""The first sentence of a report and of its page: what the run was made to compare, no stronger than its numbers.
+"""The first sentence of a report and of its page: the finding of the run, no stronger than its numbers.
 
 The headline names the student with the highest accuracy on effective pairs at the aligned sites, or those that tie for
-it, its interval or its spread over seeds, its best baseline, how far it is from the student that it is compared with,
-and the student that scores higher at the other sites, where another one does. A word of comparison is used only where
-tests support it: *above its best baseline* where the student exceeds every baseline in every seed, and *points more
-than* another student where paired tests, adjusted also for the number of compared students, find a difference.
+it, with its interval or its spread over seeds, its best baseline, and its difference from the student that it is
+compared with. If another student scores higher at the other sites, it names that one too. A word of comparison is used
+only if tests support it: *above its best baseline* if the student exceeds every baseline in every seed, and *points
+more than* another student if paired tests, adjusted also for the number of compared students, find a difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from causalkd.verification.statistics.evidence import is_sure
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3
-"""So many students are named with their numbers; of more, only the best and the one that it is compared with."""
+"""Up to this many students are named with their numbers; of more, only the best and its reference."""
 
 
 def headline(report: VerificationReport) -> str:
@@ -39,7 +39,7 @@ def headline(report: VerificationReport) -> str:
 
 
 def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence], kind: int) -> str:
-    """What is said where one student has the highest accuracy."""
+    """The claim if one student has the highest accuracy."""
     own, count = here[best], len(report.names)
     chosen = f" (the highest of {count} students)" if count > _NAMED else ""
     return (
@@ -50,7 +50,7 @@ def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence],
 
 
 def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:
-    """What is said where several students have the highest accuracy: none of them is named alone."""
+    """The claim if several students have the highest accuracy: none of them is named alone."""
     count, found = len(report.names), [here[name] for name in leaders]
     few = len(leaders) <= _NAMED
     names = " and ".join(map(isolated, leaders)) if few else f"{len(leaders)} of {count} students"
@@ -65,10 +65,10 @@ def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str,
     )
     shown = "each above its best baseline" if above == len(found) else some
     others = [name for name in here if name not in leaders] if len(here) <= _NAMED else []
-    beside = "".join(f"; {isolated(name)} does on {percent(here[name].accuracy)}" for name in others)
+    further = "".join(f"; {isolated(name)}: {percent(here[name].accuracy)}" for name in others)
     return (
         f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {what_changed(report)} "
-        f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){beside}"
+        f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){further}"
     )
 
 
@@ -78,7 +78,7 @@ def percent(value: float | None) -> str:
 
 
 def span(values: Sequence[float | None]) -> str:
-    """The lowest and the highest of some shares in percent, or the one that they all are."""
+    """The lowest and the highest of some shares in percent, or one value if they are equal."""
     known = [value for value in values if value is not None]
     ends = dict.fromkeys(percent(each(known)) for each in (min, max)) if known else {"–": None}
     return " to ".join(ends)
@@ -106,7 +106,7 @@ def _nothing(report: VerificationReport, kind: int) -> str:
 
 
 def _place(own: Evidence, kind: int) -> str:
-    """Which sites are looked at; of how many, where the others have too few effective pairs."""
+    """The sites that the headline is about; of how many, if the others have too few effective pairs."""
     word, trained = ("aligned site", "") if kind == 0 else ("site", ", none of them trained")
     if own.measured > 1:
         some = f"{own.counted} {word}s{own.which}{trained}"
@@ -127,7 +127,7 @@ def _beside_baselines(own: Evidence) -> str:
 
 
 def named_students(report: VerificationReport) -> list[str]:
-    """The students that the headline names, in the order of the report; where it names none, the first few."""
+    """The students that the headline names, in the order of the report; if it names none, the first few."""
     here = where_it_counts(report)
     names = report.names
     if not here or len(here) <= _NAMED:
@@ -138,7 +138,7 @@ def named_students(report: VerificationReport) -> list[str]:
 
 
 def where_it_counts(report: VerificationReport) -> dict[str, Evidence]:
-    """How each student stands where the headline looks: at aligned sites, or at all others where there are none."""
+    """The evidence for each student at the headline's sites: the aligned sites, or all sites if none is aligned."""
     kind = _kind(report)
     found = standings(report)
     return {name: kinds[kind] for name, kinds in found.items() if kinds[kind].accuracy is not None}
@@ -149,7 +149,7 @@ def _kind(report: VerificationReport) -> int:
 
 
 def _leaders(here: Mapping[str, Evidence]) -> list[str]:
-    """The students whose accuracy is the highest one, as it is printed."""
+    """The students with the highest accuracy, compared as it is printed."""
     highest = percent(max(each.accuracy or 0.0 for each in here.values()))
     return [name for name, each in here.items() if percent(each.accuracy) == highest]
 
@@ -166,7 +166,7 @@ def _beside_students(report: VerificationReport, best: str, here: Mapping[str, E
 
 
 def _relation(report: VerificationReport, best: str, other: str, theirs: Evidence) -> str:
-    """How much higher the best student scores than another one; no claim where they were not compared."""
+    """How much higher the best student scores than another one; no claim if they were not compared."""
     rows = differences_of(report, best, other)
     many = len(report.names) > _NAMED
     said = (
@@ -194,30 +194,30 @@ def _relation(report: VerificationReport, best: str, other: str, theirs: Evidenc
 
 
 def _both_ways(rows: Sequence[tuple[DifferenceRow, float]], higher: int, lower: int) -> str:
-    """The numbers of comparisons in which the best student is surely higher or lower; nothing where both are 0."""
+    """The numbers of comparisons in which the best student is higher or lower beyond chance; empty if both are 0."""
     if not higher and not lower:
         return ""
     return f"by more than chance higher in {higher} and lower in {lower} of {_compared(rows)}"
 
 
 def _compared(rows: Sequence[tuple[DifferenceRow, float]]) -> str:
-    """What several comparisons of two students differ in."""
+    """The number of comparisons of two students, which differ in the seed or also in the site."""
     seeds = len({row.seed for row, _ in rows})
     return f"{seeds} seeds" if seeds == len(rows) else f"{len(rows)} comparisons of a seed and a site"
 
 
 def _interval(row: DifferenceRow, student: str) -> str:
-    """The interval of a difference, read as how much higher this one of both students scores."""
+    """The interval of a difference, with the sign for how much higher the given student scores."""
     low, high = (row.low, row.high) if row.student == student else (-row.high, -row.low)
     return f"95% interval {_points(low)} to {_points(high)}"
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:z.1f}".replace("-", "−")  # z: zero has no sign, also where it was rounded to
+    return f"{100 * value:z.1f}".replace("-", "−")  # z: a value that is rounded to zero has no sign
 
 
 def _reversal(report: VerificationReport, best: str) -> str:
-    """Who scores higher at the other sites, where it is not the student that is the best one at the aligned sites."""
+    """The student that scores highest at the other sites, if it is not the best one at the aligned sites."""
     other = {name: kinds[1] for name, kinds in standings(report).items() if kinds[1].accuracy is not None}
     if best not in other:
         return ""
@@ -235,7 +235,7 @@ def _reversal(report: VerificationReport, best: str) -> str:
 
 
 def differences_of(report: VerificationReport, student: str, other: str) -> list[tuple[DifferenceRow, float]]:
-    """The comparisons of two students where enough pairs count, each with how much higher the first one scores."""
+    """The comparisons of two students on enough pairs, each with how much higher the first one scores."""
     rows = [row for row in report.differences if row.measure == "iia_effective" and row.pairs >= FEW_PAIRS]
     return [
         (row, row.difference if row.student == student else -row.difference)

@@ -31,7 +31,7 @@ CAVEATS = (
     "A high accuracy at a site says that an intervention there does what it does in the teacher; a low one does not "
     "say that the student computes nothing alike.",
 )
-"""What the numbers do not say."""
+"""Limits of what the numbers show."""
 
 
 def as_markdown(report: VerificationReport) -> str:
@@ -64,7 +64,7 @@ def as_markdown(report: VerificationReport) -> str:
 
 
 def pipes(rows: Sequence[tuple[str, ...]]) -> str:
-    """A table whose first row are the heads; numbers are right-aligned."""
+    """A table whose first row holds the heads; numbers are right-aligned."""
     heads, *lines = rows
     rule = ["---", *("---:" for _ in heads[1:])]
     first, *others = ("| " + " | ".join(map(plain, row)) + " |" for row in (heads, *lines))

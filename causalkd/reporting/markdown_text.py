@@ -1,4 +1,4 @@
-"""Names and sentences inside Markdown: they are shown unchanged, and make no link, heading, table cell or HTML."""
+"""Escaping of names and sentences in Markdown, which are shown unchanged and make no link, heading, cell or HTML."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ _BEGINS_A_BLOCK = r"^[#>]|^[+-](?=[\s-])|(?<=^[0-9])[.)](?=\s)"
 _SPECIAL = re.compile("|".join((_ALWAYS, _OPENS_HTML, _CLOSES_LINK, _AT_A_WORDS_EDGE, _STRUCK, _BEGINS_A_BLOCK)))
 
 _TURNS = frozenset({"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"})
-"""Unicode's classes of letters from right to left, and of the characters that begin another direction."""
+"""Unicode's bidirectional classes of letters from right to left, and of characters that begin another direction."""
 
 
 def plain(text: str) -> str:
@@ -22,13 +22,13 @@ def plain(text: str) -> str:
 
 
 def code_block(text: str, language: str = "") -> str:
-    """The text as a block of code, in a fence that is longer than any in it."""
+    """The text as a block of code, in a fence that is longer than any run of backticks in it."""
     longest = max((len(found) for found in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
 def isolated(name: str) -> str:
-    """A name as it stands in a sentence: one that is written from right to left does not turn what follows it."""
+    """A name for a sentence: if it is written from right to left, it does not change the direction of what follows."""
     turns = any(unicodedata.bidirectional(letter) in _TURNS for letter in name)
     return f"\u2068{name}\u2069" if turns else name

@@ -23,22 +23,22 @@ _PIPELINES = {
     "masked_lm": "fill-mask",
     "causal_lm": "text-generation",
 }
-"""The hub's name of what a model of a task does."""
+"""The hub's name of the pipeline for a model of each task."""
 
 
 def model_card(
     report: VerificationReport, student: StudentResult, base_model: str | None = None, datasets: Sequence[str] = ()
 ) -> str:
-    """What the folder of a student says of it; the licence is left to whoever publishes the student.
+    """The model card of a student; the licence is left to the publisher of the student.
 
     Args:
-        report: The run's.
+        report: The report of the run.
         student: One of its students.
         base_model: The hub's name of the model that the student was made from.
         datasets: The hub's names of the data sets that it was trained on.
     """
-    place = f"{student.name}: "
-    (sentence,) = (line for line in student_sentences(report) if line.startswith(place))
+    begin = f"{student.name}: "
+    (sentence,) = (line for line in student_sentences(report) if line.startswith(begin))
     weights = ", ".join(f"{name} ({weight:g})" for name, weight in student.objectives.items())
     metric = report.teacher.metric.replace("_", " ")
     facts = [
@@ -67,7 +67,7 @@ def model_card(
 
 
 def _of_rows(report: VerificationReport, student: StudentResult) -> str:
-    """On how many rows the task metric was measured, where that is known."""
+    """The number of rows that the task metric was measured on, if it is known."""
     own = (row.rows for row in report.task_scores if (row.model, row.seed) == (student.name, student.seed))
     rows = next(own, None)
     return "" if rows is None else f" on {rows:,} {rows_called(report)}"

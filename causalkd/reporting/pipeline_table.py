@@ -1,4 +1,4 @@
-"""The one table of a pipeline, as text and as Markdown."""
+"""The table of a pipeline, as text and as Markdown."""
 
 from causalkd.reporting.markdown_text import plain
 from causalkd.reporting.tables import columns, number
@@ -20,7 +20,7 @@ def pipeline_lines(found: PipelineResults) -> list[str]:
 
 
 def pipeline_markdown(found: PipelineResults) -> str:
-    """The table in Markdown, and below it what its columns are."""
+    """The table in Markdown, and below it an explanation of its columns."""
     heads, *rows = _rows(found)
     lines = [f"# {plain(found.name)}", "", _line(heads), f"|{' --- |' * len(heads)}", *(_line(row) for row in rows), ""]
     for name, scores in found.rows[0].tasks.items():
@@ -40,15 +40,15 @@ def pipeline_markdown(found: PipelineResults) -> str:
 
 
 def _held_out(scores: TaskScores) -> str:
-    """What a task was scored on: a question counts once, however many windows its context has."""
+    """The number of held-out examples of a task; a question counts once, however many windows its context has."""
     if scores.questions is not None:
         return f"{scores.questions} held-out questions in {scores.examples} windows"
-    windows = "exact_match" in scores.means  # of an earlier version, which counted no questions
+    windows = "exact_match" in scores.means  # a file of an earlier version does not hold the number of questions
     return f"{scores.examples} " + ("windows of held-out questions" if windows else "held-out examples")
 
 
 def _differences(found: PipelineResults) -> list[tuple[str, ...]]:
-    """Every student of a run of several seeds beside the run's first, on each task and in stage 1."""
+    """Every student of a run of several seeds compared with the run's first, on each task and in stage 1."""
     scores: dict[tuple[str, str], dict[int, ModelScores]] = {}
     for row in found.rows:
         if row.run is not None and row.student is not None and row.seed is not None:

@@ -10,7 +10,7 @@ from causalkd.verification.results.report import VerificationReport
 
 
 def printed(report: VerificationReport, folder: Path) -> str:
-    """The report of the run in a folder, and last the files in which it is."""
+    """The report of the run in a folder, followed by the paths of its files."""
     lines = [as_text(report).rstrip("\n")]
     if report.attribution is not None:
         lines += ["", as_markdown(report)]

@@ -12,7 +12,7 @@ from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 
 class Comparison(str):
-    """The text of a comparison; a notebook shows it in letters of one width."""
+    """The text of a comparison; a notebook shows it in a fixed-width font."""
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self)}</pre>"
@@ -21,8 +21,8 @@ class Comparison(str):
 def compare(reports: Mapping[str, VerificationReport]) -> Comparison:
     """A table of every run's students, each the mean over its seeds ± their standard deviation, by the name of the run.
 
-    Interchange accuracies are means over the sites that every run measured, and a task metric is shown where every run
-    has it. Runs may differ in teacher, depth, alignment and pairs; the lines before the table say in what they do.
+    Interchange accuracies are means over the sites that every run measured, and a task metric is shown if every run
+    has it. Runs may differ in teacher, depth, alignment and pairs; lines before the table state the differences.
 
     Raises:
         ValueError: Fewer than two reports.
@@ -85,7 +85,7 @@ def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[objec
 
 
 def _too_few(reports: Mapping[str, VerificationReport]) -> list[str]:
-    """The number of sites that are in no mean because too few pairs say something there."""
+    """The number of sites that are in no mean because they have too few effective pairs."""
     counts = {
         f"{run} {name}": (sum(each.measured - each.sites for each in both), sum(each.measured for each in both))
         for run, report in reports.items()
@@ -98,12 +98,12 @@ def _too_few(reports: Mapping[str, VerificationReport]) -> list[str]:
 
 
 def _pairs(report: VerificationReport) -> str:
-    """How many pairs were measured at a site."""
+    """The number of pairs that were measured at a site."""
     return " or ".join(f"{number:,}" for number in sorted({row.pairs for row in report.interchange}))
 
 
 def _tolerance(report: VerificationReport) -> str:
-    """How far apart numbers may be that are one prediction."""
+    """The largest difference of two numbers that count as one prediction."""
     tolerance = report.environment.tolerance
     return "none" if tolerance is None else f"{tolerance:g}"
 

@@ -7,7 +7,7 @@ from causalkd.verification.search.search import Proposal, Search
 def search_table(found: Search) -> str:
     """The table, one line for each student layer.
 
-    The column `search` is for whole layers, also where the other columns are for learned subspaces.
+    The column `search` is for whole layers, even if the other columns are for learned subspaces.
     """
     heads = ("student", "teacher", "as well", "CKA", "search", "held out", "95 %", "n", "best baseline", "supported")
     lines = [heads, *(_line(proposal) for proposal in found.proposals)]

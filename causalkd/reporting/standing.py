@@ -1,8 +1,8 @@
-"""How a student stands at the sites of one kind: what it scores there, beside which baselines, and how certainly.
+"""The evidence for a student at the aligned or the other sites: its accuracy, its baselines, and their certainty.
 
 A student is *above its baselines* at a site if, in every seed, its accuracy on effective pairs exceeds that of each
-baseline there, and the paired test, adjusted for the number of sites, puts chance below 5 %. Sites that cannot be
-reached, or that have fewer than 30 effective pairs, say nothing.
+baseline there, and the paired test, adjusted for the number of sites, puts chance below 5 %. Sites that cannot reach
+the output, or that have fewer than 30 effective pairs, are left out.
 """
 
 from collections.abc import Sequence
@@ -22,33 +22,33 @@ SiteKey = tuple[str, str, int | None, int, int]
 
 
 class _Measured(NamedTuple):
-    """A site in one seed."""
+    """The rows of one site in one seed."""
 
     real: InterchangeRow
     baselines: list[InterchangeRow]
     other_layer: list[InterchangeRow]
-    """The intervention half the student's depth away; none where the student has one block."""
+    """The intervention half the student's depth away; empty if the student has one block."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One student, all its seeds, at the sites of one kind that can say something.
+    """The evidence for one student, over all its seeds, at the sites of one kind with enough effective pairs.
 
     Attributes:
-        sites: How many there are.
-        above: At how many it is above its baselines in every seed.
-        accuracy: Mean effective IIA over them and the seeds; None where there is no site.
+        sites: The number of these sites.
+        above: The number of these sites at which it is above its baselines in every seed.
+        accuracy: Mean effective IIA over the sites and the seeds; None if there is no site.
         spread: Standard deviation over the seeds of the mean over the sites; None for one seed.
         baseline: The same mean of the best baseline of each site.
-        anywhere: At how many of those above the baselines it does not exceed the intervention at another layer in every
-            seed, though there is one.
-        seeds: How many seeds there are.
+        anywhere: Of the sites above the baselines, the number at which it does not, in every seed, exceed the
+            intervention at another layer, if that was measured.
+        seeds: The number of seeds.
         low: Lower end of the 95 % interval of the accuracy; None unless there is one site and one seed.
         high: Its upper end.
-        baseline_name: The key of the baseline that is the best one at every site in every seed; None where they differ.
-        levels: The mean over the sites of each seed.
-        measured: How many sites of the kind can reach the output, those among them that say nothing.
-        pairs: The fewest and the most effective pairs of a site in the means, over the seeds; each site counts alike.
+        baseline_name: The key of the baseline that is the best one at every site in every seed; None if they differ.
+        levels: For each seed, the mean over the sites.
+        measured: The number of sites of the kind that can reach the output, including those with too few pairs.
+        pairs: The fewest and the most effective pairs of a site, over the seeds; all sites have the same weight.
     """
 
     sites: int
@@ -67,17 +67,17 @@ class Evidence:
 
     @property
     def counted(self) -> str:
-        """The number of sites in the means; of how many, where some have too few effective pairs."""
+        """The number of sites in the means; of how many, if some have too few effective pairs."""
         return f"{self.sites}" if self.sites == self.measured else f"{self.sites} of {self.measured}"
 
     @property
     def weighing(self) -> str:
-        """The clause that says how a mean over sites weighs them; empty where they have equally many pairs."""
+        """The clause that says how a mean over sites weighs them; empty if they have equally many pairs."""
         return "" if self.sites < 2 else alike(self.pairs)
 
     @property
     def which(self) -> str:
-        """The clause that says which sites are in a mean, and how it weighs them, where either must be said."""
+        """The clause that says which sites are in a mean and how it weighs them; empty if all are and weigh alike."""
         if self.sites == self.measured:
             return self.weighing
         fewest, most = self.pairs
@@ -87,18 +87,18 @@ class Evidence:
 
 
 def alike(pairs: tuple[int, int]) -> str:
-    """That sites with the fewest and the most effective pairs count alike; empty where the numbers are equal."""
+    """The clause that sites with different numbers of effective pairs count alike; empty if the numbers are equal."""
     fewest, most = pairs
     return "" if fewest == most else f", each counted alike ({fewest:,} to {most:,} effective pairs)"
 
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
-    """How each student stands, by name, at the aligned sites and at the others."""
+    """The evidence for each student, by name, at the aligned sites and at the others."""
     return {name: (standing(report, name, "aligned"), standing(report, name, "other")) for name in report.names}
 
 
 def standing(report: VerificationReport, name: str, kind: SiteKind) -> Evidence:
-    """How one student stands at the aligned or the other sites."""
+    """The evidence for one student at the aligned or the other sites."""
     seeds = [student.seed for student in report.students if student.name == name]
     rows = [[row for row in rows_of(report, name, seed) if row.kind == kind] for seed in seeds]
     by_seed = [_sites(each) for each in rows]
@@ -128,7 +128,7 @@ def standing(report: VerificationReport, name: str, kind: SiteKind) -> Evidence:
 
 
 def is_trained_there(report: VerificationReport, name: str) -> bool | None:
-    """Whether a student was trained with interventions at the aligned sites; None where its objectives do not tell."""
+    """Whether a student was trained with interventions at the aligned sites; None if its objectives are unknown."""
     chosen = {
         objective
         for student in report.students
@@ -143,7 +143,7 @@ def is_trained_there(report: VerificationReport, name: str) -> bool | None:
 
 
 def _sites(rows: Sequence[InterchangeRow]) -> dict[SiteKey, _Measured]:
-    """What was measured at each site, where there are enough effective pairs and a baseline."""
+    """The rows of each site that has enough effective pairs and a baseline."""
     real: dict[SiteKey, InterchangeRow] = {}
     baselines: dict[SiteKey, list[InterchangeRow]] = {}
     other_layer: dict[SiteKey, list[InterchangeRow]] = {}
@@ -161,7 +161,7 @@ def _sites(rows: Sequence[InterchangeRow]) -> dict[SiteKey, _Measured]:
 
 
 def site_of(row: InterchangeRow) -> SiteKey:
-    """What tells the sites of a student apart."""
+    """The key that distinguishes the sites of a student."""
     return row.pair, row.component, row.head, row.teacher_layer, row.student_layer
 
 

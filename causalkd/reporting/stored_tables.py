@@ -1,4 +1,4 @@
-"""The table of a fine-tuning or of a pipeline, from what its folder has stored."""
+"""The table of a fine-tuning or of a pipeline, from the files in its folder."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def stored_lines(folder: Path) -> list[str] | None:
     """The lines that were printed when a fine-tuning or a pipeline was done; None for another folder.
 
     Raises:
-        ValueError: What is stored cannot be read.
+        ValueError: The stored file cannot be read.
     """
     if (folder / "finetune.json").is_file():
         return finetuning_lines(FinetuneResults.read(folder / "finetune.json"))

@@ -1,4 +1,4 @@
-"""A comparison of students: which had equal steps, which equal compute, and how their accuracies differ."""
+"""A comparison of students: whether their steps or compute were equal, and how their accuracies differ."""
 
 from collections.abc import Callable
 
@@ -15,8 +15,8 @@ _EQUAL = 0.01
 def budget(report: VerificationReport, student: str, reference: str) -> str:
     """The training of the two compared students: at equal steps, at equal compute, or in what ratio.
 
-    Compute is counted in block-forwards, of teacher and student together, and not compared where these leave something
-    out; both are means over the seeds.
+    Compute is counted in block-forwards, of teacher and student together, and is not compared if they leave something
+    out; both numbers are means over the seeds.
     """
     steps = _ratio(report, student, reference, lambda result: result.steps)
     compute = _ratio(report, student, reference, _compute)
@@ -38,7 +38,7 @@ def comparisons(report: VerificationReport) -> dict[tuple[str, str], list[Differ
 
 
 def reference_sentences(report: VerificationReport) -> tuple[str, ...]:
-    """One sentence for each two students: how much higher effective IIA is at aligned sites, and how certainly."""
+    """One sentence for each two compared students: the difference of effective IIA at aligned sites and its tests."""
     return tuple(_sentence(report, *names, rows) for names, rows in comparisons(report).items())
 
 
@@ -55,7 +55,7 @@ def _sentence(report: VerificationReport, student: str, reference: str, rows: li
 
 
 def _few(rows: list[DifferenceRow]) -> str:
-    """How many of the comparisons are of so few pairs that sentences leave them out."""
+    """A clause with the number of comparisons on so few pairs that nothing is concluded; empty if there are none."""
     few = sum(row.pairs < FEW_PAIRS for row in rows)
     if not few:
         return ""
@@ -68,14 +68,14 @@ def _surely(report: VerificationReport, rows: list[DifferenceRow], sign: int) ->
 
 
 def _compute(result: StudentResult) -> float | None:
-    """The block-forwards of a training; None where they leave out maps that it learned from, or writing sequences."""
+    """The block-forwards of a training; None if it trained on maps or on written sequences, which they leave out."""
     return None if result.generator is not None or trained_on_maps([result]) else result.block_forwards
 
 
 def _ratio(
     report: VerificationReport, student: str, reference: str, cost: Callable[[StudentResult], float | None]
 ) -> float | None:
-    """The student's mean cost divided by the reference's; None where one of them is not known for every seed."""
+    """The student's mean cost divided by the reference's; None if one of them is not known for every seed."""
     costs = [[cost(each) for each in report.students if each.name == name] for name in (student, reference)]
     known = [[value for value in values if value is not None] for values in costs]
     if known != costs:

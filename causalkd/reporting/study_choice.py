@@ -1,4 +1,4 @@
-"""Which settings each method of a study is given: the best of those that were tried on the training examples."""
+"""The choice of settings for each method of a study: the best of those that were tried on the training examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def choices(study: Study, table: StudyTable) -> tuple[Choice, ...]:
         table: The finished table of `study.choosing()`.
 
     Raises:
-        ValueError: `choose.by` is no measure of the students.
+        ValueError: `choose.by` is not a measure of the students.
     """
     part = study.choose
     assert part is not None
@@ -44,14 +44,14 @@ def _choice(
     by: str | None,
     rows: Sequence[tuple[Mapping[str, Any], Row]],
 ) -> Choice:
-    """The choice of one method in one setting, whose task may have another metric than those of other settings."""
+    """The choice for one method in one setting, whose task may have another metric than other settings."""
     metric = _metric(by, [row for _, row in rows], f"{method}, {said(setting)}" if setting else method)
     tried = tuple(_tried(fields, row, metric) for fields, row in rows)
     return Choice(variant, student, method, setting, metric, tried, _best(metric, tried))
 
 
 def as_changes(chosen: Sequence[Choice]) -> Choices:
-    """The fields that the cells of the study are made with."""
+    """The chosen fields, for the cells of the study."""
     return {choice_key(each.variant, each.student, each.setting): each.fields for each in chosen if each.fields}
 
 
@@ -59,7 +59,7 @@ def _metric(given: str | None, rows: Sequence[Row], where: str) -> str:
     measured = dict.fromkeys(name for row in rows for name in row.values)
     known = [name for name in measured if not name.startswith(NOT_COMPARED)]
     if given is not None and known and given not in known:
-        raise ValueError(f"choose.by is {given!r}, which was not measured of {where}; there are {', '.join(known)}")
+        raise ValueError(f"choose.by is {given!r}, which was not measured for {where}; there are {', '.join(known)}")
     return given or next(iter(known), "the metric of the task")
 
 
@@ -70,10 +70,10 @@ def _tried(fields: Mapping[str, Any], row: Row, metric: str) -> Tried:
 
 
 def _counted(row: Row, metric: str) -> int | None:
-    """The number of held-out rows behind a measure, or of pairs where it is an accuracy of interventions."""
-    _, at, place = metric.partition(" at ")
+    """The number of held-out rows behind a measure, or of pairs if it is an accuracy of interventions."""
+    _, at, sites = metric.partition(" at ")
     if at:
-        pairs = row.mean(f"{PAIRS}{place}")
+        pairs = row.mean(f"{PAIRS}{sites}")
         return None if pairs is None else round(pairs)
     return None if " on " in metric else row.heldout_rows
 

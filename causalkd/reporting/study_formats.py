@@ -1,4 +1,4 @@
-"""The table of a study as CSV and as Markdown, and all of its files."""
+"""The table of a study as CSV and as Markdown, and the writer of all its files."""
 
 import csv
 import io
@@ -17,8 +17,8 @@ MEANING = (
     "*p* is that of the paired t-test over seeds, *q* the same adjusted for all differences of the measure (Benjamini–"
     "Hochberg). *Visible* is the smallest true difference that as many seeds, spread as these are, show with a "
     "probability of 80 %. *p, rows* is that of the same test over rows of data, for measures that are means over "
-    "rows; each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, where "
-    "there is one, a *p, rows* below 0.05 of a difference of the same sign. Where differences were planned, a finding "
+    "rows; each row is averaged over seeds. A finding has a q below 0.05, a size no smaller than visible and, if "
+    "there is one, a *p, rows* below 0.05 of a difference of the same sign. If differences were planned, a finding "
     "is no smaller than *planned* either. Nothing is called a finding unless every seed has a number. *Over pairs* "
     "counts the seeds in which the run's own test over pairs of examples finds a difference of the same sign at every "
     "declared pair."
@@ -26,16 +26,16 @@ MEANING = (
 CHOICE = (
     "Each method tried the same settings, each with the same seeds and the same budget, on parts of the training "
     "examples; the rows that the study holds out were not read. The best that has a result of every seed was taken, "
-    "the first of equals. *Counted* is how many held-out rows the measure is of, or pairs where it is an accuracy of "
-    "interventions: of few rows, and few seeds, the best may be so by chance. A finding between methods that took "
-    "different settings names the fields, since it may be one of settings."
+    "the first of equals. *Counted* is the number of held-out rows behind the measure, or of pairs if it is an "
+    "accuracy of interventions: with few rows and few seeds, the best may be so by chance. A finding between methods "
+    "that took different settings names the fields, since the settings may be its cause."
 )
 PLAN = (
     "Calculated before the other cells were run. *Smallest* is the smallest true difference that the paired t-test "
     "over the planned seeds finds with a probability of 80 %, if differences spread as *sd* says. *At most* assumes a "
     "larger spread, which the true one exceeds with a probability of 20 %. Few seeds estimate a spread only roughly: "
     "an *sd* of 0.000 means that the pilot's seeds gave nearly equal differences, and says nothing about other seeds. "
-    "*Over examples* is the smallest that shows over the rows, or over the pairs of one run. What is smaller than "
+    "*Over examples* is the smallest that shows over the rows, or over the pairs of one run. A difference below "
     "*smallest* is not called a finding."
 )
 
@@ -50,7 +50,7 @@ def write_table(table: StudyTable, folder: Path) -> None:
 
 
 def table_csv(table: StudyTable) -> str:
-    """One number a line: means with their spread, then differences with their interval and tests."""
+    """The table with one number per line: means with their spread, then differences with their interval and tests."""
     heads = ("kind", "method", "reference", "setting", "measure", "seeds", "value", "sd")
     heads = (*heads, "low", "high", "p", "q", "visible", "p_over_rows", "planned", "found")
     lines: list[Sequence[Any]] = [heads]
@@ -72,7 +72,7 @@ def table_csv(table: StudyTable) -> str:
 
 
 def table_markdown(table: StudyTable) -> str:
-    """Two tables and the failures, for people."""
+    """The tables and the failures as Markdown, for readers."""
     rows = [row_cells(table, row) for row in table.rows]
     budget = f"{table.budget} Mean ± standard deviation over seeds."
     lines = [f"# {table.name}", "", budget, "", *table_lines(row_heads(table), rows)]
@@ -88,17 +88,17 @@ def table_markdown(table: StudyTable) -> str:
 
 
 def row_heads(table: StudyTable) -> list[str]:
-    """What stands over the columns of the methods."""
+    """The heads of the table of methods."""
     return ["method", *_fields(table), "seeds", *table.measures, "block-forwards", "steps"]
 
 
 def row_cells(table: StudyTable, row: Row) -> list[str]:
-    """One method in one setting."""
+    """The cells of one method in one setting."""
     return [*_begin(row), _seeds(row), *(_spread(row, measure) for measure in table.measures), *_cost(row)]
 
 
 def difference_heads(table: StudyTable) -> list[str]:
-    """What stands over the columns of the differences."""
+    """The heads of the table of differences."""
     return [
         "method",
         "reference",
@@ -116,7 +116,7 @@ def difference_heads(table: StudyTable) -> list[str]:
 
 
 def difference_cells(table: StudyTable, each: Difference) -> list[str]:
-    """One difference."""
+    """The cells of one difference."""
     over = each.over_seeds
     interval = "–" if over.low is None or over.high is None else f"{_number(over.low)} to {_number(over.high)}"
     beyond = each.seeds_beyond_chance
@@ -207,7 +207,7 @@ def _cost(row: Row) -> list[str]:
 
 
 def _number(value: float, sign: str = "") -> str:
-    """Three decimals of what is a share, four digits of what is not."""
+    """Three decimals for values below 10, such as shares; one decimal for larger ones."""
     return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign},.1f}"
 
 
@@ -216,6 +216,6 @@ def _chance(value: float | None) -> str:
 
 
 def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table of Markdown, whose cells show what they hold: a value of a grid may well be a pattern or a path."""
+    """A table in Markdown, whose cells are escaped, since a value of a grid may be a pattern or a path."""
     first, *others = ([plain(cell) for cell in line] for line in (heads, *rows))
     return [f"| {' | '.join(line)} |" for line in (first, ["---"] * len(first), *others)]

@@ -6,11 +6,11 @@ from causalkd.verification.statistics.paired_difference import smallest_differen
 
 
 def planned_differences(study: Study, pilot: StudyTable | None) -> tuple[Planned, ...]:
-    """What each comparison can show, from the spread that is given or that of the pilot.
+    """The smallest difference that each comparison can show, from the given spread or that of the pilot.
 
     Args:
         study: The study, with `power`.
-        pilot: The table of the first seeds; None where the spread is given.
+        pilot: The table of the first seeds; None if the spread is given.
     """
     assert study.power is not None
     seeds = len(study.seeds)

@@ -25,7 +25,7 @@ from causalkd.verification.statistics.permutation import benjamini_hochberg
 _TESTED = f"effective IIA at {ALIGNED}"
 
 _IN_NATS = "perplexity on "
-"""Begins the names of measures whose rows are scored in nats."""
+"""The beginning of the names of measures whose rows are scored in nats."""
 
 
 class _Key(NamedTuple):
@@ -36,13 +36,13 @@ class _Key(NamedTuple):
 def study_table(
     study: Study, results: Sequence[CellResult], chosen: Sequence[Choice] = (), planned: Sequence[Planned] = ()
 ) -> StudyTable:
-    """The table of what came of all cells.
+    """The table of the results of all cells.
 
     Args:
         study: The study.
-        results: What came of each cell.
-        chosen: The settings that were chosen before.
-        planned: The smallest differences that were calculated before.
+        results: The result of each cell.
+        chosen: The settings that were chosen before the study.
+        planned: The smallest differences that were calculated before the study.
     """
     rows = _rows(study, results)
     first = results[0].cell.method(results[0].cell.recipe.students[0].name)
@@ -96,7 +96,7 @@ def _names(measured: Sequence[Measures]) -> list[str]:
 
 
 def _references(results: Sequence[CellResult], reference: str) -> dict[str, str]:
-    """The method that each method is compared with, where there is another one."""
+    """For each method the method that it is compared with, if that is another one."""
     methods = {
         (each.cell.variant, part.name): each.cell.method(part.name)
         for each in results
@@ -139,7 +139,7 @@ def _differences(
             interval_visible([each.high - each.low for _, each in pairs]) if over_rows is None else over_rows.visible
         )
         mean_over_rows = None if over_rows is None else over_rows.mean
-        if over_rows is not None and name.startswith(_IN_NATS):  # which are another unit than the measure's
+        if over_rows is not None and name.startswith(_IN_NATS):  # rows in nats have another unit than the measure
             visible, mean_over_rows = None, -over_rows.mean
         names = (row.method, other.method, row.setting, name)
         yield Difference(
@@ -167,7 +167,7 @@ def _paired(row: Row, other: Row, measure: str) -> PairedDifference | None:
 
 
 def _over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]) -> PairedDifference | None:
-    """The test over the rows of another task; None where the measure is no mean over them, or not of the same."""
+    """The test over the rows of another task; None if the measure is not a mean over rows, or not over the same."""
     scores = []
     for method, seeds in ((row.method, other.seeds), (other.method, row.seeds)):
         found = [
@@ -184,9 +184,9 @@ def _over_rows(row: Row, other: Row, measure: str, results: Sequence[CellResult]
 
 
 def _over_pairs(row: Row, other: Row, results: Sequence[CellResult]) -> list[tuple[VerificationReport, DifferenceRow]]:
-    """What the reports' own tests over pairs of examples found between two students of one run, at declared pairs.
+    """The rows of the reports' own tests over pairs of examples between two students of one run, at declared pairs.
 
-    Each row stands beside its report.
+    Each row comes with its report.
     """
     return [
         (each.report, found)
@@ -218,7 +218,7 @@ def _budget(study: Study) -> str:
 
 
 def _chosen_checkpoints(results: Sequence[CellResult]) -> str:
-    """That held-out rows chose checkpoints, where they did, after a space."""
+    """A sentence, after a space, if checkpoints were chosen on held-out rows; otherwise empty."""
     reports = [each.report for each in results if each.report is not None]
     if not any(model.chosen_by for report in reports for model in (report.teacher, *report.students)):
         return ""

@@ -1,4 +1,4 @@
-"""The table of a study as data: rows, differences, the settings that were chosen, and what was planned."""
+"""The table of a study as data: rows, differences, chosen settings, and planned differences."""
 
 import json
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ class Row:
     method: str
     setting: Mapping[str, Any]
     seeds: tuple[int, ...]
-    """Those that are finished."""
+    """The seeds that are finished."""
     failed: tuple[int, ...]
-    """Those that failed."""
+    """The seeds that failed."""
     values: Mapping[str, tuple[float | None, ...]]
     """One value of each measure for every finished seed."""
     costs: Mapping[str, tuple[float | None, ...]]
-    """The same of what the training cost."""
+    """One value of each cost of the training for every finished seed."""
     heldout_rows: int | None = None
-    """The fewest held-out rows of a seed that the metric of the task was measured on; None where it is not known."""
+    """The fewest held-out rows of a seed that the metric of the task was measured on; None if it is not known."""
 
     def mean(self, measure: str) -> float | None:
         """The mean over the finished seeds; None unless each has a number."""
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """How one method differs from the reference in one setting, paired over their shared seeds."""
+    """The difference of one method from the reference in one setting, paired over their shared seeds."""
 
     method: str
     reference: str
@@ -48,32 +48,33 @@ class Difference:
     q_value: float | None
     """The p-value adjusted for the number of differences of this measure in the study (Benjamini–Hochberg)."""
     seeds_beyond_chance: int | None
-    """Effective IIA at the declared pairs, of students of one run: in how many seeds the paired test over *pairs of
-    examples* finds a difference of this sign beyond chance at every declared pair; None where no pairs are shared."""
+    """For effective IIA at the declared pairs, of students of one run: the number of seeds in which the paired test
+    over *pairs of examples* finds a difference of this sign beyond chance at every declared pair; None if no pairs are
+    shared."""
 
     p_over_rows: float | None = None
-    """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds; None
-    where the measure is no mean over rows."""
+    """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds; None if
+    the measure is not a mean over rows."""
     mean_over_rows: float | None = None
-    """The mean difference of that test; of a perplexity, the one of its logarithm, which is a mean over rows."""
+    """The mean difference of that test; for a perplexity, that of its logarithm, which is a mean over rows."""
     visible_over_examples: float | None = None
     """The smallest true difference that shows over these rows, or over the pairs of examples of one run."""
     planned: float | None = None
-    """The smallest difference that the study was planned to show; None where that was not calculated beforehand."""
+    """The smallest difference that the study was planned to show; None if it was not calculated beforehand."""
     lacking: int = 0
-    """How many seeds have no number of one of the two. They failed, and a test that is looked at after each seed finds
-    too much; or the number is not defined, as where a training diverged, and the others would speak for it."""
+    """The number of seeds without a number of one of the two. Such a seed has not finished, and a test that is repeated
+    after each seed finds too much; or its number is not defined, as after a diverged training, and the other seeds
+    alone would be biased."""
 
     @property
     def is_opposite_over_rows(self) -> bool:
-        """Whether the test over rows found the other sign, and so speaks against the difference over seeds."""
+        """Whether the test over rows found the opposite sign, which is evidence against the difference over seeds."""
         return self.mean_over_rows is not None and self.mean_over_rows * self.over_seeds.mean <= 0
 
     @property
     def found(self) -> bool:
-        """Whether it may be called a finding: beyond chance, and no smaller than what the seeds could show, by their
-        own spread and by the one that was calculated with beforehand, and of the same sign over rows; only when every
-        seed has a number.
+        """Whether it may be called a finding: every seed has a number, the difference is beyond chance, no smaller than
+        what the seeds can show by their own spread and by the planned one, and of the same sign over rows.
         """
         visible = self.over_seeds.visible
         if self.lacking:
@@ -92,11 +93,11 @@ class Tried:
 
     fields: Mapping[str, Any]
     values: tuple[float, ...]
-    """What was measured on the held-out parts of the training examples, one for each seed that has a result."""
+    """The measure on the held-out parts of the training examples, one for each seed that has a result."""
     seeds: int
-    """How many seeds it was tried with."""
+    """The number of seeds that it was tried with."""
     counted: int | None = None
-    """The number of held-out rows, or of effective pairs of them, behind a value; None where it is not known."""
+    """The number of held-out rows, or of effective pairs of them, behind a value; None if it is not known."""
 
     @property
     def is_complete(self) -> bool:
@@ -114,10 +115,10 @@ class Choice:
     setting: Mapping[str, Any]
     """The values of the grid's fields."""
     measure: str
-    """What decided."""
+    """The measure that decided."""
     tried: tuple[Tried, ...]
     fields: Mapping[str, Any] | None
-    """The setting that was chosen; None where none has a result of every seed."""
+    """The setting that was chosen; None if none has a result of every seed."""
 
 
 @dataclass(frozen=True)
@@ -125,21 +126,21 @@ class Planned:
     """The smallest difference that the study is planned to show, before it is run."""
 
     method: str
-    """Empty where the spread is given for a measure, whatever is compared."""
+    """Empty if the spread is given for a measure, whatever is compared."""
     reference: str
     setting: Mapping[str, Any]
     measure: str
     sd: float
-    """Standard deviation of paired differences over seeds, of the pilot or as it is given."""
+    """Standard deviation of paired differences over seeds, of the pilot or as given in the study."""
     pilot_seeds: int | None
-    """How many seeds gave it; None where it is given."""
+    """The number of seeds that it was estimated from; None if it is given."""
     seeds: int
-    """How many seeds are planned."""
+    """The number of planned seeds."""
     smallest: float
-    """The smallest true difference that the paired test of so many seeds finds with a probability of 80 %."""
+    """The smallest true difference that the paired test over these seeds finds with a probability of 80 %."""
     at_most: float | None
-    """The same for the standard deviation that the true one exceeds with a probability of 20 %; None where it is
-    given."""
+    """The same for the standard deviation that the true one exceeds with a probability of 20 %; None if the deviation
+    is given."""
     over_examples: float | None
     """The smallest true difference that shows over the rows, or over the pairs of one run, of the pilot."""
 
@@ -151,16 +152,16 @@ class Planned:
 
 @dataclass(frozen=True)
 class StudyTable:
-    """All that a study found."""
+    """All results of a study."""
 
     name: str
     budget: str
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     failures: Mapping[str, str]
-    """Why a cell has no result, by its name."""
+    """The reason why a cell has no result, by its name."""
     seconds: tuple[tuple[str, str, float | None], ...]
-    """Cell, student, and how long its training took on whatever machine it ran."""
+    """Cell, student, and the seconds of its training on the machine that ran it."""
     chosen: tuple[Choice, ...] = ()
     """The settings that were chosen for each method; empty where none are chosen, or not yet."""
     planned: tuple[Planned, ...] = ()
@@ -172,7 +173,7 @@ class StudyTable:
         return tuple(dict.fromkeys(name for row in self.rows for name in row.values))
 
     def to_json(self) -> str:
-        """The table as JSON, without what depends on the machine."""
+        """The table as JSON, without the seconds, which depend on the machine."""
         rows = [
             {**asdict(row), "mean": {m: row.mean(m) for m in row.values}, "sd": {m: row.sd(m) for m in row.values}}
             for row in self.rows

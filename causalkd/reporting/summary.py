@@ -11,15 +11,16 @@ from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 @dataclass(frozen=True)
 class SiteScores:
-    """Mean accuracies over some sites; each is None where nothing counts. Unreachable sites are not counted."""
+    """Mean accuracies over some sites; each is None if no pair counts. Unreachable sites are not counted."""
 
-    cells: int
+    sites: int
     """The number of sites."""
     iia: float | None
     iia_effective: float | None
     low: float | None
-    """The ends of the 95 % interval of `iia_effective`, where there is only one site."""
+    """The lower end of the 95 % interval of `iia_effective`, if there is only one site."""
     high: float | None
+    """The upper end."""
     effective_pairs: float | None
     """Their mean number at the sites that have some."""
     pairs: float | None
@@ -32,7 +33,7 @@ class SiteScores:
     iia_effective_sd: float | None = None
     """The standard deviation over the seeds; None for one seed."""
     specificity: float | None = None
-    """The share that the student's intervention does not change, of the predictions that the teacher's does not
+    """Of the predictions that the teacher's intervention does not change, the share that the student's does not change
     either."""
 
 
@@ -69,7 +70,7 @@ def rows_of(report: VerificationReport, name: str, seed: int | None) -> list[Int
 
 
 def few_pairs(report: VerificationReport) -> str | None:
-    """A warning where aligned sites have so few effective pairs that their accuracies are uncertain; None otherwise."""
+    """A warning if aligned sites have so few effective pairs that their accuracies are uncertain; None otherwise."""
     sites: dict[tuple[Any, ...], int] = {}
     for row in report.interchange:
         if row.aligned and row.reachable and row.baseline == "measured":
@@ -99,7 +100,7 @@ def _levels(rows: list[InterchangeRow]) -> SiteScores:
     single = real[0] if len(real) == 1 else None
     counted = [row for row in real if row.iia_effective is not None]
     return SiteScores(
-        cells=len(real),
+        sites=len(real),
         iia=mean(row.iia for row in real),
         iia_effective=mean(row.iia_effective for row in real),
         low=single and single.iia_effective_low,
@@ -138,7 +139,7 @@ def _mean_summary(singles: list[StudentSummary]) -> StudentSummary:
 
 def _mean_levels(levels: list[SiteScores]) -> SiteScores:
     return SiteScores(
-        cells=levels[0].cells,
+        sites=levels[0].sites,
         iia=mean_over_seeds([level.iia for level in levels]),
         iia_effective=mean_over_seeds([level.iia_effective for level in levels]),
         low=None,

@@ -1,4 +1,4 @@
-"""The tables and lines of a report, as rows of text."""
+"""The tables of a report as rows of text, and the lines around them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,17 +28,17 @@ MEANING = (
 
 
 class Table(NamedTuple):
-    """A title, and rows, the first of which are the heads."""
+    """A title and rows, the first of which holds the heads."""
 
     title: str
     rows: list[tuple[str, ...]]
 
 
 def teacher_line(report: VerificationReport) -> str:
-    """The teacher, and how well it does the task."""
+    """A line with the teacher and its metrics of the task."""
     teacher = report.teacher
-    beside = "".join(f", {name} {number(value)}" for name, value in teacher.metrics.items())
-    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)}{beside} ({teacher.task})"
+    further = "".join(f", {name} {number(value)}" for name, value in teacher.metrics.items())
+    return f"Teacher {teacher.name}: {teacher.metric} {number(teacher.task_metric)}{further} ({teacher.task})"
 
 
 def tables(report: VerificationReport) -> list[Table]:
@@ -64,14 +64,14 @@ def tables(report: VerificationReport) -> list[Table]:
 
 
 def _further_metrics(report: VerificationReport) -> list[Table]:
-    """The metrics in addition to the task's own, where there are some."""
+    """The metrics in addition to the task's own, if there are some."""
     names = list(report.teacher.metrics)
     rows = [(s.name, str(s.seed), *(number(s.metrics.get(name)) for name in names)) for s in report.students]
     return [Table("Further metrics of the task", [("student", "seed", *names), *rows])] if names else []
 
 
 def task_certainty(report: VerificationReport) -> list[Table]:
-    """The task metric with its interval, and how students differ in it."""
+    """The task metric with its interval, and the differences of students in it."""
     metric, unit = report.teacher.metric, rows_called(report)
     scores = [("model", "seed", metric, "95 %", unit)]
     for row in report.task_scores:
@@ -87,28 +87,28 @@ def task_certainty(report: VerificationReport) -> list[Table]:
 
 
 def unreachable(report: VerificationReport) -> list[str]:
-    """A line about the unreachable sites, where there are some."""
+    """A line about the unreachable sites, if there are some."""
     lost = [row for row in report.interchange if not row.reachable]
     cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
     return [f"{len(cells)} sites cannot reach the output and count in no mean."] if cells else []
 
 
 def site_means(report: VerificationReport) -> list[str]:
-    """How the means over sites weigh them, where several sites of a kind have different numbers of pairs."""
+    """A line on how means weigh sites, if several sites of a kind have different numbers of pairs."""
     pairs = _pairs_in_means(report)
     clause = alike((min(pairs), max(pairs))) if pairs else ""
     return [f"A mean over sites is one over all that have effective pairs{clause}."] if clause else []
 
 
 def left_out(report: VerificationReport) -> list[str]:
-    """That the sentences look at fewer sites than the tables, where they do."""
+    """A line that the sentences are about fewer sites than the tables, if they are."""
     few = any(count < FEW_PAIRS for count in _pairs_in_means(report))
-    said = f"The sentences leave out sites with fewer than {FEW_PAIRS} effective pairs; the means of the tables do not."
-    return [said] if few else []
+    sites = f"sites with fewer than {FEW_PAIRS} effective pairs"
+    return [f"The summary sentences leave out {sites}; the means in the tables include them."] if few else []
 
 
 def _pairs_in_means(report: VerificationReport) -> list[int]:
-    """The numbers of effective pairs of the sites of which there are several of a kind."""
+    """The numbers of effective pairs of the sites, for kinds that have several sites."""
     found = []
     for kind in ("aligned", "other"):
         rows = [
@@ -121,18 +121,18 @@ def _pairs_in_means(report: VerificationReport) -> list[int]:
 
 
 def no_numbers(report: VerificationReport) -> list[str]:
-    """A line about the measurements without a finite number, where there are some."""
+    """A line about the measurements without a finite number, if there are some."""
     found = report.not_finite
     more = f"; and {len(found) - _NAMED} more, which report.json lists" if len(found) > _NAMED else ""
     return [f"Measurements without a finite number: {'; '.join(found[:_NAMED])}{more}."] if found else []
 
 
 def chosen_checkpoints(report: VerificationReport, students: Sequence[StudentResult] | None = None) -> list[str]:
-    """That the held-out rows of the task scores also chose checkpoints, where they did.
+    """A line that checkpoints were chosen on the held-out rows of the task scores, if they were.
 
     Args:
-        report: The run's.
-        students: Those that are spoken of beside the teacher; None for all.
+        report: The report of the run.
+        students: The students that the line is about besides the teacher; None for all.
     """
     models = [("the teacher", report.teacher.chosen_by)]
     models += [(each.name, each.chosen_by) for each in (report.students if students is None else students)]
@@ -150,7 +150,7 @@ def chosen_checkpoints(report: VerificationReport, students: Sequence[StudentRes
 
 
 def learning_maps(students: Sequence[StudentResult]) -> list[str]:
-    """What is to be known of students that were trained on attribution maps, where there are some."""
+    """A line about students that were trained on attribution maps, if there are some."""
     names = trained_on_maps(students)
     if not names:
         return []
@@ -162,7 +162,7 @@ def learning_maps(students: Sequence[StudentResult]) -> list[str]:
 
 
 def trained_on_maps(students: Sequence[StudentResult]) -> list[str]:
-    """The objectives of some students that train on attribution maps."""
+    """Those objectives of the students that train on attribution maps."""
     names = dict.fromkeys(name for student in students for name in student.objectives)
     return [name for name in names if name in OBJECTIVES and OBJECTIVES[name].trains_maps]
 
@@ -188,7 +188,7 @@ def _level_cells(summary: StudentSummary, levels: SiteScores) -> tuple[str, ...]
 
 
 def _baseline_table(found: list[StudentSummary]) -> list[tuple[str, ...]]:
-    """The baselines at aligned sites, without those that no student has."""
+    """The baselines at aligned sites, without those that were measured for no student."""
     shown: list[BaselineName] = [
         name for name in BASELINES if any(s.aligned.baselines[name] is not None for s in found)
     ]
@@ -222,12 +222,12 @@ def _difference(row: DifferenceRow) -> str:
 
 
 def chance(p_value: float | None) -> str:
-    """A p-value at the end of a line; empty where there is none."""
+    """A p-value for the end of a line; empty if there is none."""
     return "" if p_value is None else ", p < 0.001" if p_value < 0.001 else f", p = {p_value:.3f}"
 
 
 def spread(value: float | None, deviation: float | None) -> str:
-    """A number with its standard deviation, where there is one."""
+    """A number with its standard deviation, if there is one."""
     return number(value) if deviation is None else f"{number(value)} ± {deviation:.3f}"
 
 

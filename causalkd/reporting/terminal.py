@@ -1,4 +1,4 @@
-"""A report as one screen of a terminal: the headline, what limits it, and the tables that it is made from."""
+"""A report as one screen of a terminal: the headline, its limits, and the tables that it is made from."""
 
 import io
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ from causalkd.verification.results.baselines import BASELINES, BaselineName
 from causalkd.verification.results.report import VerificationReport
 
 WIDTH = 100
-"""Columns of the report's sentences, and of its tables but where their numbers need more."""
+"""The width of the report's sentences in columns, and of its tables unless their numbers need more."""
 _WIDEST = 1000
 """More columns than a table needs, so that none is cut."""
 _ROWS = 8
 """Students and seeds that have a row each; of more, only the means over seeds are shown."""
 _FEW = 4
-"""Rows of the tables about the task metric, the heads among them; longer ones are in report.md."""
+"""Rows of the tables about the task metric, including the heads; longer ones are in report.md."""
 _DIFFERENCES = 2
 """Lines about differences in the task metric."""
 _COMPARISONS = 4
@@ -41,12 +41,12 @@ _NAME = 20
 """Characters of a student's name in a table."""
 MEANING = (
     "On n pairs the intervention changes a prediction of the teacher; effective IIA is the share of such predictions "
-    "that the student makes too. A best baseline needs no computing as the teacher does."
+    "that the student makes too. The best baseline is the level that is reached without computing as the teacher does."
 )
 
 
 def as_text(report: VerificationReport) -> str:
-    """The report as plain text of at most 100 columns, or as many as its numbers need; of two students it has at most
+    """The report as plain text of at most 100 columns, or as many as its numbers need; for two students it has at most
     40 lines.
     """
     file = io.StringIO()
@@ -80,7 +80,7 @@ def as_text(report: VerificationReport) -> str:
 
 
 def _shown(found: tuple[StudentSummary, ...]) -> list[StudentSummary]:
-    """Every seed, or only the means where the rows would be too many for one screen."""
+    """Every seed, or only the means if the rows would be too many for one screen."""
     several = {summary.name for summary in found if summary.seed is None}
     few = len(found) <= _ROWS
     return [summary for summary in found if few or summary.seed is None or summary.name not in several]
@@ -132,7 +132,7 @@ def _plain_table(rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _metric_differences(report: VerificationReport) -> list[str]:
-    """How students differ in the task metric, where the rows are few."""
+    """The differences of students in the task metric, if they are few."""
     rows, metric = report.task_differences, report.teacher.metric.replace("_", " ")
     lines = [
         f"{row.student} − {row.reference}, seed {row.seed}, {metric}: {row.difference:+.3f} "
@@ -143,7 +143,7 @@ def _metric_differences(report: VerificationReport) -> list[str]:
 
 
 def _comparisons(report: VerificationReport) -> list[str]:
-    """The differences between students, seed by seed where they are few."""
+    """The differences between students, seed by seed if they are few."""
     rows = differences_between(report)
     return [*reference_sentences(report), *(rows if len(rows) <= _COMPARISONS else [])]
 

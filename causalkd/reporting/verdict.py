@@ -1,8 +1,8 @@
-"""What the numbers of a report allow to be said, in words that are never stronger than they are.
+"""The sentences that the numbers of a report support, never stronger than the numbers.
 
 A student above its baselines is evidence of abstraction at that site; one that is not is no evidence, which is not
-evidence of the opposite. Where the same intervention half the student's depth away is right as often or more, within
-chance, the evidence is not of that layer, and a sentence says so.
+evidence of the opposite. If the same intervention half the student's depth away is right as often or more, within
+chance, the evidence is not about that layer, and a sentence says so.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from causalkd.reporting.summary import few_pairs
 from causalkd.verification.results.report import VerificationReport
 
 _NAMED = 4
-"""So many students are named in the sentence about the other sites."""
+"""Up to this many students are named in the sentence about the other sites."""
 _TESTS = "paired tests, corrected for the number of sites"
 
 
 def verdict(report: VerificationReport) -> tuple[str, ...]:
-    """Sentences made from the numbers: the first is the headline, the others say what stands beside or limits it."""
+    """Sentences made from the numbers: the first is the headline, the others add to it or limit it."""
     found = standings(report)
     sentences = [headline(report), *_training(report), *_other_sites(report, found), *_unplaced(found)]
     if len({student.seed for student in report.students}) == 1 and any(_above(kinds) for kinds in found.values()):
@@ -34,7 +34,7 @@ def verdict(report: VerificationReport) -> tuple[str, ...]:
 
 
 def student_sentences(report: VerificationReport) -> tuple[str, ...]:
-    """One sentence a student, with its numbers."""
+    """One sentence per student, with its numbers."""
     return tuple(_of_student(name, effective(report), *kinds) for name, kinds in standings(report).items())
 
 
@@ -43,7 +43,7 @@ def _above(kinds: tuple[Evidence, Evidence]) -> int:
 
 
 def _training(report: VerificationReport) -> list[str]:
-    """Which students were trained at the aligned sites, so that a comparison of those that were not is not even."""
+    """A sentence on the students that were trained at aligned sites, since a comparison with others is not even."""
     sites = {(r.pair, r.component, r.teacher_layer, r.student_layer) for r in report.interchange if r.aligned}
     known = {name: is_trained_there(report, name) for name in report.names}
     trained, others = ([name for name, was in known.items() if was is wanted] for wanted in (True, False))
@@ -64,23 +64,23 @@ def _subject(names: list[str]) -> str:
 
 
 def _other_sites(report: VerificationReport, found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
-    """How the students do at sites that were not trained, where there are aligned sites to tell them from."""
+    """A sentence on the students at sites that were not trained; none if there are no aligned sites."""
     here = {name: kinds[1] for name, kinds in found.items() if kinds[1].accuracy is not None}
     if not here or not any(row.aligned for row in report.interchange):
         return []
     most = max(here.values(), key=lambda each: each.sites)
     one = "At the one other site" if most.measured == 1 else f"At the {most.counted} other sites"
     where = f"{one if most.sites == 1 else f'On average over the {most.counted} other sites'}{most.which}"
-    place = f"{where}, where no student was trained with interventions"
+    begin = f"{where}, where no student was trained with interventions"
     if len(here) > _NAMED:
         above = sum(each.above > 0 for each in here.values())
-        return [f"{place}, {above} of {len(here)} students are above their baselines at a site ({_TESTS})."]
+        return [f"{begin}, {above} of {len(here)} students are above their baselines at a site ({_TESTS})."]
     said = "; ".join(
         f"{isolated(name)} matches the teacher on {percent(each.accuracy)} (best baseline {percent(each.baseline)}), "
         f"beyond chance above its baselines at {_count_of(each.above, each.sites)}"
         for name, each in here.items()
     )
-    return [f"{place}, {said} ({_TESTS})."]
+    return [f"{begin}, {said} ({_TESTS})."]
 
 
 def _count_of(above: int, sites: int) -> str:
@@ -88,7 +88,7 @@ def _count_of(above: int, sites: int) -> str:
 
 
 def _unplaced(found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
-    """What weakens the evidence: sites that matter no more than others would."""
+    """A sentence on what weakens the evidence: sites whose layer is not shown to matter."""
     counts = {name: sum(kind.anywhere for kind in kinds) for name, kinds in found.items()}
     if not any(counts.values()):
         return []
@@ -117,7 +117,7 @@ def _of_student(name: str, counted: str, aligned: Evidence, other: Evidence) -> 
         for word, kind in (("aligned", aligned), ("other", other))
         if kind.accuracy is not None
     ]
-    return f"{name}: {'; '.join(parts)}." if parts else f"{name}: no site says anything."
+    return f"{name}: {'; '.join(parts)}." if parts else f"{name}: no site has enough effective pairs."
 
 
 def _plus_minus(kind: Evidence) -> str:

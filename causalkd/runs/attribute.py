@@ -1,4 +1,4 @@
-"""Compute the attribution maps of a finished run, keep them in its folder, measure them, and add them to its report."""
+"""The attribution maps of a finished run: computed, kept in its folder, measured, and added to its report."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,7 +12,6 @@ from causalkd.attribution.agreement import TOP
 from causalkd.attribution.faithfulness import check_portions
 from causalkd.attribution.integrated_gradients import Baseline, check_steps
 from causalkd.attribution.maps import AttributionMap
-from causalkd.attribution.targets import TOKENS
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -27,8 +26,13 @@ from causalkd.runs.setup.prepare import build_collator
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.teaching import teaching_of
 from causalkd.runs.trained_run import Trained, TrainedRun
-from causalkd.task_types import Task
-from causalkd.verification.measures.attribution_maps import AttributionBatch, How, ModelAttributions, measure_maps
+from causalkd.task_types import TOKEN_TASKS, Task
+from causalkd.verification.measures.attribution_maps import (
+    AttributionBatch,
+    MapSettings,
+    ModelAttributions,
+    measure_maps,
+)
 from causalkd.verification.measures.map_scores import agreement_row, faithfulness_row, gap_row, large_gaps
 from causalkd.verification.results.attribution import (
     TEACHER,
@@ -67,18 +71,18 @@ def attribute(
 ) -> VerificationReport:
     """Compute and measure the maps of a run's teacher and students on held-out texts, and add them to its report.
 
-    Of causal LMs also the teaching modes of as many training texts; where students learned from maps, their distance
-    from the teacher in the very terms they learned, of up to 128 texts.
+    For causal LMs it also measures the teaching modes of as many training texts. If students were trained on maps, it
+    measures their distance from the teacher in the same terms, on up to 128 texts.
 
-    For each model a text costs, at each of L + 1 depths, `steps` + 1 forwards of the blocks after it, each with K − 1
-    backwards (K classes; else one), and for faithfulness about (6 + n) · portions forwards of a text of n tokens.
+    For each model, a text costs at each of L + 1 depths `steps` + 1 forwards of the blocks after it, each with K − 1
+    backwards (K classes; otherwise one), and for faithfulness about (6 + n) · portions forwards if it has n tokens.
 
     Args:
         path: The folder of a finished run.
         limit: Largest number of texts; they are spread over the held-out examples.
         steps: Number of steps of integrated gradients.
         baseline: Start of the path. From `zero`, AD-KD's, maps may be incomplete after hundreds of steps; from the
-            mean of a text's positions or from `[MASK]` fewer suffice. The report holds the gaps.
+            mean of a text's positions or from `[MASK]`, fewer steps suffice. The report holds the gaps.
         portions: Number of portions in which a text's tokens are removed to measure faithfulness.
         page: Makes report.html; None writes none, and deletes that of an earlier report.
         tell: Receives one line for each next model, and for each model whose maps are not complete.
@@ -93,20 +97,20 @@ def attribute(
     check_portions(portions, _RANDOM_ORDERS)
     run = TrainedRun.load(path)
     report = VerificationReport.read(run.folder.report)
-    questions = ask(run, limit)
-    taught = spread(len(run.data.train.examples), limit)
-    teaching = teaching_of(run, taught, processes) if run.teacher.task == "causal_lm" else None
-    how = How(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
+    questions = attribution_batches(run, limit)
+    training_texts = spread(len(run.data.train.examples), limit)
+    teaching = teaching_of(run, training_texts, processes) if run.teacher.task == "causal_lm" else None
+    made = MapSettings(steps, baseline, portions, _RANDOM_ORDERS, run.recipe.verification.seed)
 
     say = tell if tell is not None and processes.is_first else lambda line: None
 
     def measured(name: str, model: HookedModel) -> ModelAttributions:
         say(f"maps of {name}")
-        return measure_maps(model, questions, how, processes)
+        return measure_maps(model, questions, made, processes)
 
     teacher = measured(TEACHER, run.teacher)
-    students = _explained(run.students, measured, how.seed)
-    results = _results(questions, how, run.teacher.task, teacher, students)
+    students = _explained(run.students, measured, made.seed)
+    results = _results(questions, made, run.teacher.task, teacher, students)
     for line in large_gaps(results.completeness, steps, baseline):
         say(line)
     distances = map_distances(run, heldout_batches(run, _DISTANCE_TEXTS), processes)
@@ -141,12 +145,12 @@ def _explained(
     return students
 
 
-def ask(run: TrainedRun, limit: int) -> list[AttributionBatch]:
-    """What every model is asked to explain on up to `limit` texts, short ones first so that little of a batch is
+def attribution_batches(run: TrainedRun, limit: int) -> list[AttributionBatch]:
+    """The predictions that every model explains, on up to `limit` texts; short ones first, so that batches hold little
     padding.
 
     Raises:
-        ValueError: Not one text, or a head that predicts neither classes nor tokens.
+        ValueError: There is no text, or the head predicts neither classes nor tokens.
     """
     return [AttributionBatch.of(run.teacher, batch) for batch in heldout_batches(run, limit)]
 
@@ -173,33 +177,33 @@ def spread(size: int, limit: int) -> list[int]:
 
 def _results(
     questions: Sequence[AttributionBatch],
-    how: How,
+    made: MapSettings,
     task: Task,
     teacher: ModelAttributions,
     students: Sequence[StudentAttributions],
 ) -> AttributionResults:
     agreement: list[AgreementRow] = []
-    faithful = [faithfulness_row(TEACHER, None, "measured", teacher.faithfulness, draw=how.seed)]
+    faithful = [faithfulness_row(TEACHER, None, "measured", teacher.faithfulness, draw=made.seed)]
     gaps = [gap_row(TEACHER, None, each) for each in teacher.maps]
     for student in students:
-        agreement += _agreements(student, teacher, how.seed)
+        agreement += _agreements(student, teacher, made.seed)
         measured: tuple[tuple[AttributionBaseline, ModelAttributions], ...]
         measured = (("measured", student.own), ("untrained_student", student.untrained))
         for baseline, found in measured:
-            faithful.append(faithfulness_row(student.name, student.seed, baseline, found.faithfulness, draw=how.seed))
+            faithful.append(faithfulness_row(student.name, student.seed, baseline, found.faithfulness, draw=made.seed))
         gaps += [gap_row(student.name, student.seed, each) for each in student.own.maps]
     first = teacher.maps[0]
     settings = AttributionSettings(
         texts=len(first.mask),
         views=_in_words(task, first),
         target=first.made.target,
-        steps=how.steps,
-        baseline=how.baseline,
+        steps=made.steps,
+        baseline=made.baseline,
         reduction=first.made.reduction,
         top=TOP,
-        portions=how.portions,
-        random_orders=how.random_orders,
-        seed=how.seed,
+        portions=made.portions,
+        random_orders=made.random_orders,
+        seed=made.seed,
     )
     examples = tuple(number for q in questions if q.batch.index is not None for number in q.batch.index.tolist())
     return AttributionResults(settings, examples, tuple(agreement), tuple(faithful), tuple(gaps))
@@ -220,6 +224,6 @@ def _agreements(student: StudentAttributions, teacher: ModelAttributions, draw: 
 def _in_words(task: Task, found: AttributionMap) -> str:
     if task == "regression":
         return "the number"
-    if task in TOKENS:
+    if task in TOKEN_TASKS:
         return "the teacher's likeliest choice where it last counts"
     return "every class: " + ", ".join(view[0] for view in found.views)

@@ -1,10 +1,10 @@
-"""A run: a recipe is trained and verified in a folder. An unfinished run continues; a finished one has a report.
+"""The training and verification of a recipe in a run folder. An unfinished run continues; a finished one has a report.
 
 runs/NAME/recipe.yaml       the complete recipe            runs/NAME/student/      stock checkpoints
 runs/NAME/alignment.yaml    the alignment it was made with runs/NAME/teacher/      stock checkpoint, if it was trained
 runs/NAME/metrics.jsonl     every term while training      runs/NAME/report.json   written last, in one step
-runs/NAME/report.md, .html  the same for people            and a model card in every student's folder
-runs/NAME/data.json         which data, by rows and digest runs/NAME/replaced/     the run that this one replaces
+runs/NAME/report.md, .html  the same for readers           and a model card in every student's folder
+runs/NAME/data.json         the data, by rows and digest   runs/NAME/replaced/     the run that this one replaces
 """
 
 import shutil
@@ -38,7 +38,7 @@ from causalkd.runs.setup.preflight import preflight
 from causalkd.runs.setup.prepare import build_student
 from causalkd.runs.setup.prepared import Prepared
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
-from causalkd.runs.setup.sequences import reply_ends, taught_data
+from causalkd.runs.setup.sequences import data_with_written_responses, reply_ends
 from causalkd.runs.setup.source_files import source_digests
 from causalkd.runs.setup.train import finish_training
 from causalkd.runs.setup.trainer import build_trainer, task_only
@@ -94,7 +94,7 @@ def distill(
         prepared = _train(recipe, prepared, alignment, folder, teachers, plan.progress(done), tell)
         processes.in_first(partial(shutil.rmtree, folder.path / "unfinished", ignore_errors=True))
         try:
-            # Of an absent teacher, which cannot be measured, the checkpoint is read.
+            # An absent teacher cannot be measured, so its checkpoint is read.
             known = prepared if recipe.teacher.outputs is None else None
             _verify(folder.path, page, processes, prepared=known)
         except FailedElsewhere:
@@ -130,8 +130,8 @@ def verify(
     Several processes (torchrun, accelerate launch) share the work; the first one writes.
 
     Raises:
-        ValueError: The folder holds no run, or one whose training is unfinished, or that was made with something else
-            than is there now.
+        ValueError: The folder holds no run, or one whose training is unfinished, or whose data, teacher, settings or
+            alignment have changed since it was made.
     """
     return _verify(path, page, all_processes(), accept_changed_data, tell)
 
@@ -182,7 +182,7 @@ def _train(
     whole: RunProgress,
     tell: Callable[[str], None] | None,
 ) -> Prepared:
-    """Trains all that is not trained yet; what was prepared, with the teacher as it is after its training."""
+    """Trains all models that are not trained yet; the prepared run with the trained teacher."""
     prepared = Prepared(prepared.data, _teacher(recipe, prepared, folder, teachers, whole, tell))
     for seed in recipe.seeds:
         for part in recipe.students:
@@ -207,7 +207,7 @@ def _teacher(
         else:
             sources = source_digests(recipe.model_copy(update={"students": ()}))
             place_teacher(recipe, folder, teachers, sources, train)
-        whole.finish(TEACHER)  # also where it was trained by another run
+        whole.finish(TEACHER)  # also if it was trained by another run
     return load_trained_run(folder.teacher, prepared.data, "teacher", recipe.teacher)
 
 
@@ -246,7 +246,7 @@ def _train_student(
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
     training = recipe.training_of(part)
     longest = longest_row(recipe.data, data.tokenizer)
-    data = taught_data(
+    data = data_with_written_responses(
         training.sequences, data, student, teacher, longest, folder.work("sequences"),
         reply_ends(recipe.data, data.tokenizer),
     )  # fmt: skip

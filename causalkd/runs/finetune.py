@@ -1,8 +1,8 @@
-"""A fine-tuning: a checkpoint trained on a task, without a teacher. An unfinished one continues; see `finetune.json`.
+"""A fine-tuning: a checkpoint is trained on a task without a teacher. An unfinished one continues.
 
 runs/NAME/recipe.yaml       the complete recipe        runs/NAME/model/          stock checkpoints, by seed if several
 runs/NAME/metrics.jsonl     the loss while training    runs/NAME/finetune.json   the scores, written last, in one step
-runs/NAME/data.json         which data                 runs/NAME/evaluations/    every prediction on the held-out split
+runs/NAME/data.json         the data, by digest        runs/NAME/evaluations/    every prediction on the held-out split
 """
 
 import shutil
@@ -45,11 +45,11 @@ def finetune(
 ) -> FinetuneResults:
     """Trains a model on a task with every seed and measures it; an interrupted run of the recipe continues.
 
-    Everything that can be wrong with the recipe, the data and the model is found before anything is trained. Started in
-    several processes (torchrun, accelerate launch) they train together and share the measuring; the first one writes.
+    All faults of the recipe, the data and the model are reported before anything is trained. Started in several
+    processes (torchrun, accelerate launch), they train together and share the measurement; the first one writes.
 
     Args:
-        recipe: What to do.
+        recipe: The recipe of the fine-tuning.
         overwrite: Replace an earlier run in the folder, which is set aside until the new one is done.
         tell: Receives a line about each split of the data, before training begins.
 
@@ -106,7 +106,7 @@ def _train(
 
 
 def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder, processes: Processes) -> FinetuneResults:
-    """Every trained model on the held-out split; its predictions are written."""
+    """The scores of every trained model on the held-out split; its predictions are written."""
     batches = batches_of(recipe.data, data.heldout, data.tokenizer, recipe.eval_batch_size)
     scores, split, measured_with = [], {}, {}
     for seed in recipe.seeds:
@@ -116,9 +116,9 @@ def _scored(recipe: FinetuneRecipe, data: Data, folder: RunFolder, processes: Pr
         answers, metrics = measured(model, batches, data.heldout, processes)
         file = Path(FOLDER) / f"{name}-validation.parquet"
         processes.in_first(partial(write_predictions, answers, model.task, folder.path / file))
-        cost, place = folder.read_cost(name), str(origin.relative_to(folder.path))
+        cost, checkpoint = folder.read_cost(name), str(origin.relative_to(folder.path))
         spent = (cost.steps, cost.seconds, cost.block_forwards, best_step(folder, name))
-        scores.append(SeedScores(seed, place, metrics, str(file), *spent))
+        scores.append(SeedScores(seed, checkpoint, metrics, str(file), *spent))
         split, measured_with = described(data.heldout, answers), asdict(environment(model, seed))
     return FinetuneResults(
         name=recipe.name,

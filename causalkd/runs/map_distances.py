@@ -1,4 +1,4 @@
-"""Whether AD-KD achieves its objective: its term on held-out texts, for students that were and were not trained on it.
+"""AD-KD's own term on held-out texts, for students that were trained on it and for those that were not.
 
 The agreement in a report is between other maps: signed, summed over the width, from a baseline that closes the gap.
 """
@@ -26,7 +26,7 @@ def map_distances(
     batches: Sequence[Batch],
     processes: Processes = ALONE,
 ) -> tuple[MapDistanceRow, ...]:
-    """Each student's distance from the teacher in every `adkd` term of the recipe, beside that of an untrained student.
+    """Each student's distance from the teacher in every `adkd` term of the recipe, and that of an untrained student.
 
     Empty for a recipe without `adkd`. Each term costs the teacher's maps once, those of each student, and those of
     an untrained student of each configuration and seed; see `ADKD`.
@@ -34,13 +34,13 @@ def map_distances(
     Args:
         run: The run whose models are measured.
         batches: Held-out texts, on the models' device; the batching does not change the result.
-        processes: Who shares the batches.
+        processes: The processes that share the batches.
     """
     return tuple(row for names, part in _terms(run).items() for row in _rows(run, names, part, batches, processes))
 
 
 def _terms(run: TrainedRun) -> dict[str, ADKDPart]:
-    """The settings that differ in more than their weight, by the names of the students that were trained with them."""
+    """The settings of the terms without their weights, by the names of the students that were trained with them."""
     names: dict[str, list[str]] = {}
     parts: dict[str, ADKDPart] = {}
     for student in run.recipe.students:
@@ -79,7 +79,7 @@ def _rows(
 def _parts(
     objective: ADKD, teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], memory: TeacherCache
 ) -> list[tuple[float, int]]:
-    """The term of each batch times its positions, and these: all batches together are weighted by their positions."""
+    """For each batch, the term times the number of positions, and that number, by which batches are weighted."""
     kept, parts = objective.requirements(), []
     for batch in batches:
         at = kept.logits_at(student.task, batch)

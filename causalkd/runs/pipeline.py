@@ -1,8 +1,8 @@
-"""A pipeline: stage 1 distils students, stage 2 fine-tunes each on every task. An unfinished one continues.
+"""A pipeline: stage 1 distils students, and stage 2 fine-tunes each on every task. An unfinished one continues.
 
 runs/NAME/pipeline.yaml       the complete pipeline         runs/NAME/distill/RUN/          the runs of stage 1
-runs/NAME/results.json, .md   the one table, written last   runs/NAME/finetune/MODEL/TASK/  the runs of stage 2
-runs/NAME/outdated.json       while runs are replaced: those that are still the earlier ones
+runs/NAME/results.json, .md   the table, written last       runs/NAME/finetune/MODEL/TASK/  the runs of stage 2
+runs/NAME/outdated.json       while runs are replaced: those that are not replaced yet
 """
 
 import json
@@ -45,12 +45,12 @@ def run_pipeline(
 ) -> PipelineResults:
     """Distils and fine-tunes everything that is not done yet, and writes the table.
 
-    All runs of both stages are tried on two rows before anything is trained. Runs and tasks may be added to a pipeline
-    that is done, or half done: what was trained with the same recipes stays.
+    All runs of both stages are tried on two rows before anything is trained. Runs and tasks may be added to a finished
+    or unfinished pipeline: models that were trained with the same recipes are kept.
 
     Args:
-        recipe: What to do.
-        overwrite: Replace the runs that have changed or cannot continue, and all that was fine-tuned from them.
+        recipe: The recipe of the pipeline.
+        overwrite: Replace the runs that have changed or cannot continue, and all models fine-tuned from them.
         page: Makes report.html of each run of stage 1; None writes none.
         tell: Receives a line about each run.
 
@@ -69,7 +69,7 @@ def run_pipeline(
 
     def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        _note(folder, outdated)  # first: once the pipeline is the new one, nothing else tells old runs from new ones
+        _note(folder, outdated)  # first: once pipeline.yaml is replaced, nothing else distinguishes old and new runs
         write_whole(folder / PIPELINE, recipe.to_yaml())
 
     def replaced(name: str) -> None:
@@ -90,7 +90,8 @@ def run_pipeline(
         wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
         if name in outdated or not _done(wanted):
             _say(tell, f"stage 2, run {number} of {len(tunings)}: {name}")
-            finetune(wanted, overwrite=name in outdated, tell=tell)  # even a half of it may be of the earlier student
+            # An unfinished folder may hold a checkpoint of the earlier student, so it is overwritten too.
+            finetune(wanted, overwrite=name in outdated, tell=tell)
             replaced(name)
     found = _results(recipe)
 
@@ -108,25 +109,25 @@ def _say(tell: Tell, line: str) -> None:
 
 
 def _before(recipe: PipelineRecipe) -> PipelineRecipe | None:
-    """The pipeline that the folder was begun with, in the folder of now, which may have moved."""
+    """The pipeline that the folder was begun with, with the present path of the folder, which may have moved."""
     folder = recipe.folder
     if not (folder / PIPELINE).is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} holds something that is no pipeline; choose another `output`")
+            raise ValueError(f"{folder} holds something that is not a pipeline; choose another `output`")
         return None
     before = PipelineRecipe.load(folder / PIPELINE)
     return before.model_copy(update={"name": recipe.name, "output": recipe.output})
 
 
 def _outdated(folder: Path) -> list[str]:
-    """The runs that an earlier call was to replace and had not replaced when it was stopped."""
+    """The runs that an earlier call still had to replace when it was stopped."""
     file = folder / OUTDATED
     with refused(f"{file} is damaged", "delete the folder, or name another `output`"):
         return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
 
 
 def _note(folder: Path, outdated: Sequence[str]) -> None:
-    """Keeps what is still to be replaced, for a call after this one was stopped."""
+    """Records the runs that are still to be replaced, for the next call if this one is stopped."""
     if outdated:
         write_whole(folder / OUTDATED, json.dumps(outdated))
     else:
@@ -134,8 +135,8 @@ def _note(folder: Path, outdated: Sequence[str]) -> None:
 
 
 def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None, waiting: Sequence[str]) -> list[str]:
-    """The runs of both stages that would be others now; what is fine-tuned from such a run is, too. Of those that wait
-    to be replaced, it is known that they are from other files.
+    """The runs of both stages that would be trained differently now, and those fine-tuned from such a run. The runs in
+    `waiting`, which are to be replaced, are known to be made from other files.
     """
     if before is None:
         return []
@@ -156,7 +157,7 @@ def _changed(recipe: PipelineRecipe, before: PipelineRecipe | None, waiting: Seq
 
 
 def _is_other(before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe, waits: bool) -> bool:
-    """Whether a folder holds a run that is done with another recipe or from other files, or one that cannot go on with
+    """Whether a folder holds a finished run of another recipe or from other files, or one that cannot continue with
     this recipe.
     """
     folder = RunFolder(now.folder)
@@ -175,10 +176,10 @@ def _done(run: Recipe | FinetuneRecipe) -> bool:
 
 
 def _preflight(recipe: PipelineRecipe, changed: list[str], tell: Tell) -> None:
-    """Tries every run on two rows: stage 2 with an untrained student of each teacher in the place of the trained ones.
+    """Tries every run on two rows: stage 2 with an untrained student of each teacher instead of the trained ones.
 
     Raises:
-        ValueError: All faults that were found.
+        ValueError: Some runs have faults; the message lists all of them.
     """
     faults: list[str] = []
     prepared: dict[str, Prepared] = {}
@@ -189,8 +190,8 @@ def _preflight(recipe: PipelineRecipe, changed: list[str], tell: Tell) -> None:
                 prepared.setdefault(_teacher(run), preflight(run)[0])
             except ValueError as error:
                 faults.append(f"distill, run {run.name!r}: {error}")
-    with tempfile.TemporaryDirectory() as place:
-        for trial in _trials(recipe, Path(place), prepared):
+    with tempfile.TemporaryDirectory() as temporary:
+        for trial in _trials(recipe, Path(temporary), prepared):
             for task in recipe.finetune.tasks:
                 wanted, name = recipe.finetuning(trial.subject, task), f"{trial.subject.name}/{task}"
                 if not _done(wanted) or name in changed:
@@ -211,7 +212,7 @@ class _Trial:
     model: str
 
 
-def _trials(recipe: PipelineRecipe, place: Path, prepared: Mapping[str, Prepared]) -> Iterator[_Trial]:
+def _trials(recipe: PipelineRecipe, temporary: Path, prepared: Mapping[str, Prepared]) -> Iterator[_Trial]:
     """One student of each teacher, whose students all read the same data, and every baseline."""
     tried = set()
     for subject in recipe.subjects():
@@ -225,8 +226,8 @@ def _trials(recipe: PipelineRecipe, place: Path, prepared: Mapping[str, Prepared
             continue
         tried.add(kind)
         if not trained and own is not None:
-            build_student(part, own.teacher, own.data, subject.seed).save_pretrained(place / subject.name)
-        yield _Trial(subject, subject.model if trained else str(place / subject.name))
+            build_student(part, own.teacher, own.data, subject.seed).save_pretrained(temporary / subject.name)
+        yield _Trial(subject, subject.model if trained else str(temporary / subject.name))
 
 
 def _teacher(run: Recipe) -> str:

@@ -1,8 +1,8 @@
-"""The outputs of a recipe's teacher, for every batch that its trainings will draw, before any of them begins.
+"""The precomputation of a teacher's outputs for every batch that the trainings of a recipe will draw.
 
 FOLDER/index.json, manifest.json, outputs-*.safetensors   see `causalkd.training.precomputed`
-FOLDER/teacher/                                           its configuration and tokenizer, without weights
-FOLDER/students/NAME-seedS/                               where students that are cut from the teacher begin
+FOLDER/teacher/                                           the teacher's configuration and tokenizer, without weights
+FOLDER/students/NAME-seedS/                               initial weights of students that are cut from the teacher
 """
 
 import re
@@ -43,23 +43,24 @@ TEACHER, STUDENTS = "teacher", "students"
 def precompute(
     recipe: Recipe, folder: Path, *, top_k: int | None = None, tell: Callable[[str], None] | None = None
 ) -> None:
-    """Writes what the teacher of a recipe says of every batch that its students will learn from.
+    """Writes the outputs of a recipe's teacher for every batch that its students will be trained on.
 
     With `teacher.outputs` set to the folder, the recipe then trains the same students without loading the teacher. A
-    call that was stopped continues: what has been written is not computed again. Started in several processes, each
-    writes the outputs of its share of the batches.
+    call that was stopped continues: outputs that have been written are not computed again. Started in several
+    processes, each writes the outputs of its share of the batches.
 
-    Costs all forwards of the teacher that the trainings need, each once, and a forward of every student a batch.
+    Costs all forwards of the teacher that the trainings need, each once, and a forward of every student per batch.
 
     Args:
-        recipe: What will be trained; its teacher is a checkpoint.
-        folder: Where to write.
-        top_k: Of a language model's predictions keep so many each, and the rest together; None keeps all.
+        recipe: The recipe to train later; its teacher is a checkpoint.
+        folder: The folder to write to.
+        top_k: For a language model: keep this many predictions per token, and only the total probability of all others;
+            None keeps all.
         tell: Receives a line about each part that is computed.
 
     Raises:
         ValueError: A fault in the recipe, its teacher's outputs cannot be known before training, or `top_k` is given
-            for a teacher that is no language model.
+            for a teacher that is not a language model.
     """
     _check_can_be_known(recipe)
     _check_folder(folder)
@@ -78,7 +79,7 @@ def precompute(
     def begin() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST, INDEX):
-            (folder / name).unlink(missing_ok=True)  # until all is there
+            (folder / name).unlink(missing_ok=True)  # there is no index while outputs are incomplete
         replace_folder(folder / TEACHER, lambda draft: describe_teacher(teacher, draft))
 
     processes.in_first(begin)
@@ -119,14 +120,14 @@ def _check_can_be_known(recipe: Recipe) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuses a folder that holds anything but a teacher's outputs, finished or not."""
+    """Refuses a folder that holds something other than a teacher's outputs, finished or not."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, so outputs cannot be written there; choose another --out")
     ours = re.compile(rf"{re.escape(INDEX)}|{re.escape(MANIFEST)}|{TEACHER}|{STUDENTS}|outputs-.*\.safetensors|\..*")
     foreign = [entry.name for entry in folder.glob("*") if not ours.fullmatch(entry.name)]
     if foreign:
         raise ValueError(
-            f"{folder} holds {', '.join(sorted(foreign)[:5])}, so it is no folder of a teacher's outputs; choose "
+            f"{folder} holds {', '.join(sorted(foreign)[:5])}, so it is not a folder of a teacher's outputs; choose "
             "another --out"
         )
 
@@ -140,7 +141,7 @@ def _record(
     teacher: HookedModel,
     memory: PrecomputedOutputs,
 ) -> None:
-    """Goes through the batches of a training as the training will, and learns nothing."""
+    """Goes through the batches of a training as the training will, without changing weights."""
     student = build_student(part, teacher, data, seed)
     objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
     training = recipe.training_of(part).model_copy(update={"report_to": ()})
@@ -150,12 +151,12 @@ def _record(
             seed=seed, folder=Path(draft) / "student", metrics=Path(draft) / "metrics.jsonl", memory=memory,
             made=_Recorder,
         )  # fmt: skip
-        try_a_step(trainer)  # which a training tries too, before it begins
+        try_a_step(trainer)  # a training tries a step too before it begins
         trainer.train()
 
 
 class _Recorder(DistillationTrainer):
-    """Asks the teacher about every batch of a training, and changes no weight."""
+    """Runs the teacher on every batch of a training, and changes no weight."""
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *_: Any) -> Tensor:
         with torch.no_grad(), self.compute_loss_context_manager():

@@ -1,4 +1,4 @@
-"""A student of a finished run is put on the hub: its model and card, the alignment it was verified with, the report."""
+"""The upload of a finished run's student to the hub: its model and card, its alignment and the report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import (
     HFValidationError,
-    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of whatever client the library uses
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - the error of the library's present HTTP client
     RepositoryNotFoundError,
 )
 from huggingface_hub.utils import validate_repo_id
@@ -25,28 +25,28 @@ from causalkd.verification.results.report import VerificationReport
 _CARD = "README.md"
 _HUBS_OWN = (".gitattributes",)
 _READ_FIRST = ("adapter_config.json", "model.safetensors")
-"""What transformers reads, where it is there, instead of any other weights."""
+"""Files that transformers reads, if they exist, instead of any other weights."""
 
 
 class Upload(NamedTuple):
-    """What is put on the hub."""
+    """The files to put on the hub, and the repository."""
 
     repo: str
     private: bool
     files: dict[str, Path]
-    """Where each file lies here, by its path in the repository."""
+    """The path of each file on this machine, by its path in the repository."""
     licensed: bool
     """Whether the card names a licence."""
 
     def lines(self) -> list[str]:
-        """What would be sent, a file a line, with its size."""
+        """The files that would be sent, one per line, with their sizes."""
         sizes = {name: path.stat().st_size for name, path in self.files.items()}
-        kind = "a private repository, unless it exists" if self.private else "a public repository"
+        kind = "private, if it is created now" if self.private else "a public repository"
         head = f"{self.repo} ({kind}): {len(sizes)} files, {sum(sizes.values()):,} bytes"
         return [head, *(f"  {name}  {size:,}" for name, size in sizes.items()), *self.advice()]
 
     def advice(self) -> list[str]:
-        """What is left to the user."""
+        """Lines about tasks that are left to the user."""
         own = f"{self.files[_CARD]} names no licence; write `license: NAME` at its top, or choose one on the hub"
         return [] if self.licensed else [own]
 
@@ -72,12 +72,12 @@ def push(
     Args:
         path: The run folder.
         repo: The repository, such as `user/name`; it is made if it does not exist.
-        student: The student's name; it must be given where the run has several.
-        seed: The student's seed; it must be given where the run has several.
+        student: The student's name; it must be given if the run has several.
+        seed: The student's seed; it must be given if the run has several.
         public: Make a public repository, or write to one; private otherwise.
-        dry_run: Send nothing, and ask the hub nothing.
+        dry_run: Only list the files, without contacting the hub.
         api: The hub; by default the one that the user is logged in to.
-        tell: Receives what is sent and where, one line at a time.
+        tell: Receives lines about the files that are sent, and the address.
 
     Raises:
         ValueError: The run is unfinished or differs from what was written, it has no such student or several, or the
@@ -85,7 +85,7 @@ def push(
         OSError: The hub cannot be reached, or does not let the user write there.
     """
     upload = _checked(RunFolder(Path(path)), repo, student, seed, private=not public)
-    say = tell if tell is not None else _silent
+    say = tell if tell is not None else lambda line: None
     if dry_run:
         for line in upload.lines():
             say(line)
@@ -112,15 +112,15 @@ def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None
             f"`causalkd distill` call, or verify it: `causalkd verify {folder.path}`"
         )
     name, number = _chosen(recipe, student, seed)
-    place = folder.student(recipe, name, number)
-    if (fault := damage(place)) is not None:
-        raise ValueError(f"{place} is not as the run wrote it: {fault}; restore it from a copy, or train it again")
+    checkpoint = folder.student(recipe, name, number)
+    if (fault := damage(checkpoint)) is not None:
+        raise ValueError(f"{checkpoint} is not as the run wrote it: {fault}; restore it from a copy, or train it again")
     _check_report(folder, name, number)
-    card = place / _CARD
+    card = checkpoint / _CARD
     if not card.is_file():
         raise ValueError(f"{card} is missing; `causalkd verify {folder.path}` writes it again")
-    model = sorted({*recorded_files(place), card} - {place / MANIFEST})
-    files = {path.relative_to(place).as_posix(): path for path in model}
+    model = sorted({*recorded_files(checkpoint), card} - {checkpoint / MANIFEST})
+    files = {path.relative_to(checkpoint).as_posix(): path for path in model}
     reports = [folder.path / f"report.{kind}" for kind in ("json", "html", "md")]
     files |= {path.name: path for path in (folder.alignment, *reports) if path.is_file()}
     return Upload(repo, private, files, _names_licence(card))
@@ -141,7 +141,7 @@ def _check_report(folder: RunFolder, name: str, seed: int) -> None:
 
 
 def _chosen(recipe: Recipe, student: str | None, seed: int | None) -> tuple[str, int]:
-    """The one student and seed that are asked for."""
+    """The name and the seed of the chosen student."""
     names, seeds, faults = [part.name for part in recipe.students], list(recipe.seeds), []
     if student is None and len(names) > 1:
         faults.append(f"the run has the students {', '.join(names)}; name one (--student)")
@@ -163,7 +163,7 @@ def _names_licence(card: Path) -> bool:
 
 
 def _sent(upload: Upload, api: HfApi) -> list[str]:
-    """Makes the repository and the commit; lines that say where it is, and what of an earlier repository stays."""
+    """Makes the repository and the commit; lines with its address and the files of an earlier repository that stay."""
     try:
         known = api.repo_info(upload.repo)
     except RepositoryNotFoundError:
@@ -176,7 +176,7 @@ def _sent(upload: Upload, api: HfApi) -> list[str]:
 
 
 def _checked_against(known: Any, upload: Upload) -> list[str]:
-    """What is not as asked for in a repository; refuses a public one, and weights that would be read first."""
+    """Notes about an existing repository; refuses a public one, and weights that would be read first."""
     if upload.private and not known.private:
         raise ValueError(
             f"{upload.repo} exists and is public; allow that (--public), make it private on the hub, or name another"
@@ -191,7 +191,3 @@ def _checked_against(known: Any, upload: Upload) -> list[str]:
     notes = [f"{upload.repo} also holds files that stay: {few(others)}"] if others else []
     stays_private = known.private and not upload.private
     return notes + ([f"{upload.repo} existed and stays private; its settings on the hub change that"] * stays_private)
-
-
-def _silent(line: str) -> None:
-    """Drops the line."""

@@ -1,4 +1,4 @@
-"""Search in a finished run: which teacher layer corresponds to each layer of a student?"""
+"""The search, in a finished run, for the teacher layer that corresponds to each layer of a student."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,14 +37,15 @@ def search_run(
             whole layer.
 
     Raises:
-        ValueError: No finished run, student or seed of this name, too few pairs of training examples, or a rank that
-            is given for models in which no subspace can be learned.
+        ValueError: There is no finished run, student or seed of this name, there are too few pairs of training
+        examples,
+            or a rank is given for models in which no subspace can be learned.
     """
     run = TrainedRun.load(path)
     chosen = _chosen(run, student, seed)
     if rank is not None:
         check_rank(chosen.model, component, rank)
-    run.folder.found.unlink(missing_ok=True)  # The file of an earlier search is not what this one finds.
+    run.folder.found.unlink(missing_ok=True)  # the file of an earlier search
     first = run.alignment.pairs[0]
     alignment = run.alignment.model_copy(update={"pairs": (first,)})
     rows = (replace(run, data=replace(run.data, heldout=run.data.train)), run)

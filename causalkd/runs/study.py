@@ -1,12 +1,12 @@
-"""A study in a folder: its cells are run one after the other, by one worker or by several, and summed up in a table.
+"""A study in a folder: its cells are run by one worker or by several, and their results are collected in a table.
 
 studies/NAME/study.yaml       the study                     studies/NAME/cells/CELL/     a run folder for each cell
-studies/NAME/teachers/        the teachers they share       studies/NAME/failures/CELL.json   why a cell failed
+studies/NAME/teachers/        the teachers they share       studies/NAME/failures/CELL.json   the error of a failed cell
 studies/NAME/choosing/        the study that chose the settings, with a table of its own
-studies/NAME/step_costs.json  what a step costs, where a budget needs it
-studies/NAME/cells.jsonl      which process began which cell, and when
-studies/NAME/table.json, .csv, .md   the table, the same bytes whoever computed it, whenever and after whatever kills
-studies/NAME/seconds.csv      what depends on the machine: how long each training took
+studies/NAME/step_costs.json  the cost of a step, if a budget needs it
+studies/NAME/cells.jsonl      the process and the time of the start of each cell
+studies/NAME/table.json, .csv, .md   the table, with the same bytes for any number of workers and interruptions
+studies/NAME/seconds.csv      the seconds of each training, which depend on the machine
 """
 
 import json
@@ -33,7 +33,7 @@ from causalkd.reporting.study_power import planned_differences
 from causalkd.reporting.study_table import study_table
 from causalkd.reporting.study_types import Choice, Planned, StudyTable
 from causalkd.runs.costs.step_costs import StepCost, step_costs
-from causalkd.runs.evaluation.asked_task import AskedTask
+from causalkd.runs.evaluation.evaluation_task import EvaluationTask
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import data_of
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
@@ -43,7 +43,7 @@ from causalkd.task_types import Task
 from causalkd.verification.measures.metrics import reported
 
 _POLL_SECONDS = 0.5
-"""How often a worker looks again whether cells that others hold are done."""
+"""Seconds between two checks of whether cells that other workers hold are done."""
 
 
 @no_bars_in_logs()
@@ -55,18 +55,19 @@ def run_study(
     page: Callable[[StudyTable, Path], None] | None = None,
     tell: Tell | None = None,
 ) -> StudyTable:
-    """Runs every cell that is neither finished nor failed, waits for those that others hold, and writes the table.
+    """Runs every cell that is neither finished nor failed, waits for those of other workers, and writes the table.
 
     Any number of workers, on any machines that share the folder, may be called with the same study: each takes cells
-    that nobody holds. A worker that is killed leaves its cell to the others, or to the next call, which continues it
-    from its last checkpoint. Settings are chosen first, in a study of its own in the folder `choosing`; then come the
-    cells of the pilot, and what they can show is written before any other cell is begun.
+    that no other worker holds. A worker that is killed leaves its cell to the others, or to the next call, which
+    continues it from its last checkpoint. Settings are chosen first, in a study of its own in the folder `choosing`;
+    then the cells of the pilot are run, and the smallest differences that the study can show are written before any
+    other cell begins.
 
     Args:
         study: The study.
-        retry_failed: Run cells again that have failed before, also of the choice, which may then be another one.
-        only_power: Stop when it is written what the study can show.
-        page: Writes a page of a table into a folder; called when it is known what the study can show.
+        retry_failed: Run cells again that have failed before, including those of the choice, which may then change.
+        only_power: Stop when the smallest differences that the study can show are written.
+        page: Writes a page of a table into a folder; called when those smallest differences are known.
         tell: Receives a line about each cell that begins, ends or fails.
 
     Raises:
@@ -80,7 +81,7 @@ def run_study(
             f"{count} processes were launched as one job, and would train different cells as if they were one; call "
             "each worker of a study by itself, without a launcher such as torchrun"
         )
-    folder, tell = StudyFolder(study.folder), tell or _silent
+    folder, tell = StudyFolder(study.folder), tell or (lambda line: None)
     _check(study, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     write_whole(folder.path / "study.yaml", dump_text(study.model_dump(mode="json", exclude_defaults=True)))
@@ -113,7 +114,7 @@ def _tell_of_failures(folder: StudyFolder, cells: Sequence[Cell], tell: Tell) ->
 
 
 def _check(study: Study, folder: StudyFolder) -> None:
-    """Refuses, before anything is trained, tasks that do not exist or share a name, and a folder of something else.
+    """Refuses, before anything is trained, tasks that do not exist or share a name, and a folder that is not a study's.
 
     Raises:
         ValueError: One of these.
@@ -121,38 +122,38 @@ def _check(study: Study, folder: StudyFolder) -> None:
     names: set[tuple[str, str]] = set()
     for part in study.evaluate:
         try:
-            asked = AskedTask.of(part.task)
-            asked.check_split(part.split)
+            task = EvaluationTask.of(part.task)
+            task.check_split(part.split)
         except ValueError as error:
             raise ValueError(f"evaluate: {error}") from None
-        splits = asked.given.known_splits if isinstance(asked.given, OwnData) else task_spec(asked.given).splits
+        splits = task.given.known_splits if isinstance(task.given, OwnData) else task_spec(task.given).splits
         if part.split not in splits:
             raise ValueError(f"evaluate: {part.task} has no split {part.split!r}; choose one of {', '.join(splits)}")
-        if (asked.name, part.split) in names:
+        if (task.name, part.split) in names:
             raise ValueError(
-                f"evaluate: {asked.name}/{part.split} is measured twice, and its figures would share one name; leave "
-                f"one of them out{', or rename its file' if isinstance(asked.given, OwnData) else ''}"
+                f"evaluate: {task.name}/{part.split} is measured twice, and its figures would share one name; leave "
+                f"one of them out{', or rename its file' if isinstance(task.given, OwnData) else ''}"
             )
-        names.add((asked.name, part.split))
+        names.add((task.name, part.split))
     if study.choose is not None:
         _check_choice(study)
     _check_folder(folder.path)
 
 
 def _check_folder(path: Path) -> None:
-    """Refuses a folder of something else."""
+    """Refuses a folder that holds something else."""
     # Another worker may be writing the study's file, whose draft begins with a dot.
     entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
     holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
     if holds and not (path / "study.yaml").is_file():
-        raise ValueError(f"{path} holds something that is no study; choose another `output`")
+        raise ValueError(f"{path} holds something that is not a study; choose another `output`")
 
 
 def _check_choice(study: Study) -> None:
-    """Refuses, before anything is trained, a choice of settings that no training can lead to, of any task of the study.
+    """Refuses, before anything is trained, a choice of settings that is impossible for a task of the study.
 
     Raises:
-        ValueError: A part of the training examples cannot be held out, or `choose.by` is no measure of a task.
+        ValueError: A part of the training examples cannot be held out, or `choose.by` is not a measure of a task.
     """
     by, faults = None if study.choose is None else study.choose.by, []
     for cell in study.cells():
@@ -160,15 +161,15 @@ def _check_choice(study: Study) -> None:
         kind, (metric, *further) = _metrics_of(cell.recipe.data)
         if kind == "question_answering":
             faults.append(f"choose: of {name}, the windows of one question would be among the examples and held out")
-        known = (*reported(metric, further), "agreement", *(f"effective IIA at {place}" for place in (ALIGNED, OTHER)))
+        known = (*reported(metric, further), "agreement", *(f"effective IIA at {sites}" for sites in (ALIGNED, OTHER)))
         if by is not None and by not in known:
-            faults.append(f"choose.by is {by!r}, which is no measure of {name}; choose one of {', '.join(known)}")
+            faults.append(f"choose.by is {by!r}, which is not a measure of {name}; choose one of {', '.join(known)}")
     if faults:
         raise ValueError("\n".join(dict.fromkeys(faults)))
 
 
 def _metrics_of(data: DataPart) -> tuple[Task, tuple[str, ...]]:
-    """What the models of a recipe predict, and its metrics, the one for decisions first; known without the rows."""
+    """The kind of predictions of a recipe's models, and its metrics, the main one first; read without the rows."""
     given = data_of(data)
     if isinstance(given, OwnData):
         return given.task, given.metrics or (ROW_KINDS[given.kind].metric,)
@@ -177,9 +178,7 @@ def _metrics_of(data: DataPart) -> tuple[Task, tuple[str, ...]]:
 
 
 def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
-    """Refuses to go on where files that cells name are others than when these cells were run: the table would mix
-    both.
-    """
+    """Refuses to continue if files that finished cells name have changed since: the table would mix both."""
     finished = [(cell, RunFolder(cell.recipe.folder)) for cell in cells]
     changed = {cell.name: changed_sources(run, cell.recipe) for cell, run in finished if run.finished}
     others = [name for name, keys in changed.items() if keys]
@@ -187,13 +186,13 @@ def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
         keys = dict.fromkeys(key for found in changed.values() for key in found)
         raise ValueError(
             f"{len(others)} of the finished cells in {folder.path}, such as {others[0]}, were run with other files "
-            f"than there are now: those of {', '.join(keys)}. Their figures cannot stand in one table with new ones; "
+            f"than there are now: those of {', '.join(keys)}. Their figures cannot be in one table with new ones; "
             "put the files back, or choose another `output`"
         )
 
 
 def read_study(study: Study) -> StudyTable:
-    """The table of what there is so far; runs nothing, and writes the table.
+    """The table of the results so far; runs nothing, and writes the table.
 
     Raises:
         ValueError: The study cannot be used, the folder holds something else, or files that finished cells were run
@@ -218,16 +217,15 @@ def read_study(study: Study) -> StudyTable:
 
 def _run_all(study: Study, folder: StudyFolder, cells: Sequence[Cell], tell: Tell) -> None:
     """Runs cells, alone or as one of several workers, until all are settled."""
-    waiting = sorted(
-        cells, key=lambda cell: study.seeds.index(cell.seed)
-    )  # what is done first is a study of fewer seeds
+    # In the order of the seeds, so that the finished cells are a study of fewer seeds.
+    waiting = sorted(cells, key=lambda cell: study.seeds.index(cell.seed))
     while waiting := [cell for cell in waiting if not folder.is_settled(cell, study)]:
         if not any([attempted(study, folder, cell, tell) for cell in waiting]):
             time.sleep(_POLL_SECONDS)
 
 
 def _pilot(study: Study, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells from which it is calculated what the study can show."""
+    """The cells from which the smallest differences that the study can show are calculated."""
     number = None if study.power is None else study.power.pilot_seeds
     return [cell for cell in cells if cell.seed in study.seeds[: number or 0]]
 
@@ -253,7 +251,7 @@ def _summed_up(study: Study, folder: StudyFolder, cells: Sequence[Cell], chosen:
 
 
 def _within_budget(study: Study, folder: StudyFolder, cells: Sequence[Cell], tell: Tell) -> tuple[Cell, ...]:
-    """The cells with as many steps as a budget of compute or of time allows; measured once, by who comes first."""
+    """The cells with as many steps as a budget of compute or time allows; measured once, by the first worker."""
     if study.budget is None or study.budget.unit in LENGTHS:
         return tuple(cells)
     file, budget = folder.path / "step_costs.json", study.budget
@@ -283,11 +281,7 @@ def _with_steps(cell: Cell, budget: BudgetPart, costs: Mapping[str, StepCost]) -
 
 
 def _unseeded(cell: Cell) -> str:
-    """Names all that a step's cost depends on, which a seed is not."""
+    """A key of all settings that the cost of a step depends on, which are all but the seed."""
     content = cell.recipe.model_dump(mode="json", exclude={"name", "output", "seeds"}, exclude_defaults=True)
     content["teacher"].pop("seed", None)
     return json.dumps([cell.variant, dict(cell.setting), content], sort_keys=True)
-
-
-def _silent(line: str) -> None:
-    """Drops the line."""

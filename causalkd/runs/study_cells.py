@@ -1,4 +1,4 @@
-"""The cells of a study in its folder: which are settled, how one is run, why one failed, and what came of it."""
+"""The cells of a study in its folder: their state, their runs, their failures and their results."""
 
 import json
 import os
@@ -19,21 +19,22 @@ from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.distill import distill
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.study_measurements import beside, is_measured, measure_beside
+from causalkd.runs.study_measurements import is_measured, measure_further, read_further
 from causalkd.verification.results.report import VerificationReport
 
 Tell = Callable[[str], None]
 _FULL = 2**20
-"""With fewer bytes left on its disk, whatever a cell fails with may come from that."""
+"""If fewer bytes than this are left on the disk, any failure of a cell may be due to that, and is not recorded as the
+cell's result."""
 
 OWN = frozenset({"cells", "cells.jsonl", "choosing", "failures", "locks", "teachers", "step_costs.json", "seconds.csv"})
 OWN |= {f"{name}.{ending}" for name in ("table", "study") for ending in ("json", "csv", "md", "yaml", "html", "svg")}
-"""What a study writes into its folder."""
+"""The entries that a study writes into its folder."""
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """Where the parts of a study lie."""
+    """The paths of the parts of a study."""
 
     path: Path
 
@@ -44,21 +45,21 @@ class StudyFolder:
 
     @property
     def failures(self) -> Path:
-        """Why cells failed, a file each."""
+        """The folder with a file about each failed cell."""
         return self.path / "failures"
 
     @property
     def log(self) -> Path:
-        """Which process began which cell, and when, as JSON lines."""
+        """The process and the time of the start of each cell, as JSON lines."""
         return self.path / "cells.jsonl"
 
     def lock(self, name: str) -> FileLock:
-        """The lock of a cell, or of a part of the study; the system lets go of it when its holder is killed."""
+        """The lock of a cell, or of a part of the study; the system releases it when its holder is killed."""
         (self.path / "locks").mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "locks" / f"{name}.lock", timeout=0)
 
     def failure(self, cell: Cell) -> Path:
-        """Why a cell failed."""
+        """The file with the error of a failed cell."""
         return self.failures / f"{cell.name}.json"
 
     def is_settled(self, cell: Cell, study: Study) -> bool:
@@ -68,7 +69,7 @@ class StudyFolder:
 
 
 def attempted(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> bool:
-    """Runs a cell, unless another worker holds it; whether it was this one that did."""
+    """Runs a cell, unless another worker holds it; whether this worker did."""
     try:
         with folder.lock(cell.name):
             if folder.is_settled(cell, study):
@@ -88,7 +89,7 @@ def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
         run = RunFolder(cell.recipe.folder)
         if not run.report.is_file():
             distill(cell.recipe, teachers=folder.teachers, tell=tell)
-        measure_beside(study, run)
+        measure_further(study, run)
     except Exception as error:  # of any kind: it is the cell's result, and the other cells go on
         record_failure(folder, cell, error, tell)
     else:
@@ -96,8 +97,8 @@ def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
 
 
 def record_failure(folder: StudyFolder, cell: Cell, error: Exception, tell: Tell) -> None:
-    """Writes why a cell failed; raises what says nothing of the cell, such as a full disk: the worker stops, and the
-    next one runs the cell again.
+    """Writes why a cell failed; raises errors that do not come from the cell, such as a full disk, so that the worker
+    stops and the next one runs the cell again.
     """
     if disk_fault(error) is not None or shutil.disk_usage(folder.path).free < _FULL:
         raise error
@@ -108,7 +109,7 @@ def record_failure(folder: StudyFolder, cell: Cell, error: Exception, tell: Tell
 
 
 def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
-    """What came of a cell, from its folder; where it has failed or is not finished, why there is no result."""
+    """The result of a cell, from its folder; if it has failed or is not finished, the reason."""
     run = RunFolder(cell.recipe.folder)
     if folder.failure(cell).is_file():
         with refused(f"{folder.failure(cell)} is damaged", "delete it, and the study runs the cell again"):
@@ -116,8 +117,8 @@ def cell_result(study: Study, folder: StudyFolder, cell: Cell) -> CellResult:
         return CellResult(cell, None, {}, {}, {}, error)
     if not folder.is_settled(cell, study):
         return CellResult(cell, None, {}, {}, {}, "it is not finished")
-    found = beside(study, run)
-    # A student's files end in its seed, of which a cell has one.
+    found = read_further(study, run)
+    # The names of a student's files end in its seed; a cell has only one.
     names = {f"{part.name}-seed{cell.seed}": part.name for part in cell.recipe.students}
     evaluations = {names.get(model, model): scores for model, scores in found.evaluations.items()}
     rows = {(names.get(model, model), measure): scores for (model, measure), scores in found.rows.items()}

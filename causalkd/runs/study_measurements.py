@@ -1,7 +1,7 @@
-"""What a study measures of a finished cell beside the run's own report: on further tasks, and at other alignments.
+"""A study's further measurements of a finished cell: on further tasks, and at other alignments.
 
-CELL/evaluations/study.json       what was asked, so that a study that asks for something else measures it again
-CELL/evaluations/at-PLACE.json    a report at an alignment of `measure_at`
+CELL/evaluations/study.json       the settings of the measurements; if a study changes them, it measures again
+CELL/evaluations/at-NAME.json     a report at an alignment of `measure_at`
 """
 
 import json
@@ -14,7 +14,7 @@ from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.recipe.study import Study
 from causalkd.recipe.study_parts import EvaluationPart
-from causalkd.runs.evaluation.asked_task import data_part
+from causalkd.runs.evaluation.evaluation_task import data_part
 from causalkd.runs.evaluation.row_scores import row_scores
 from causalkd.runs.evaluation.stored import FOLDER
 from causalkd.runs.evaluation.tasks import evaluate_task
@@ -27,38 +27,39 @@ from causalkd.verification.results.report import VerificationReport
 _REPORT = "report"
 
 
-class Beside(NamedTuple):
-    """All that was measured of a cell beside its own report."""
+class FurtherMeasurements(NamedTuple):
+    """All measurements of a cell in addition to its own report."""
 
     evaluations: dict[str, dict[str, float | None]]
     """Scores on other tasks, by the model's name in its file."""
     rows: dict[tuple[str, str], tuple[float, ...]]
-    """The score of each row of another task, by model and by the measure that is their mean; none of other measures."""
+    """The score of each row of another task, by model and by the measure that is their mean; empty for other
+    measures."""
     elsewhere: dict[str, VerificationReport]
-    """What was measured at other alignments, by their names in the study."""
+    """The reports at other alignments, by their names in the study."""
 
 
 def is_measured(study: Study, run: RunFolder) -> bool:
-    """Whether all that the study asks for, as it asks for it now, was measured."""
+    """Whether all further measurements of the study were made with its present settings."""
     return not list(_lacking(study, run))
 
 
-def measure_beside(study: Study, run: RunFolder) -> None:
-    """Measures what a finished run lacks.
+def measure_further(study: Study, run: RunFolder) -> None:
+    """Makes the further measurements that a finished run lacks.
 
     Raises:
-        ValueError: A task does not exist, or the models' head is of another.
+        ValueError: A task does not exist, or the models' head is for another task.
     """
     for name in _lacking(study, run):
         task = next((task for task in study.evaluate if task.label == name), None)
         files = _at_alignment(study, run, name) if task is None else _on_task(run, task)
-        found = _record(run) | {name: {"asked": _asked(study)[name], "files": files}}
+        found = _record(run) | {name: {"asked": _settings(study)[name], "files": files}}
         write_whole(_folder(run) / "study.json", json.dumps(found, indent=1) + "\n")
 
 
-def beside(study: Study, run: RunFolder) -> Beside:
-    """What was measured of a finished run."""
-    found, record = Beside({}, {}, {}), _record(run)
+def read_further(study: Study, run: RunFolder) -> FurtherMeasurements:
+    """The further measurements of a finished run."""
+    found, record = FurtherMeasurements({}, {}, {}), _record(run)
     for task in study.evaluate:
         for model, name in record[task.label]["files"].items():
             file = _folder(run) / name
@@ -69,15 +70,15 @@ def beside(study: Study, run: RunFolder) -> Beside:
                     by_row = row_scores(file.with_name(f"{file.name.removesuffix('.json')}.parquet"), metric)
                     found.rows[model, f"{metric} on {task.label}"] = by_row
             found.evaluations.setdefault(model, {}).update(scores)
-    for place in study.measure_at:
-        found.elsewhere[place] = VerificationReport.read(_folder(run) / record[place]["files"][_REPORT])
+    for name in study.measure_at:
+        found.elsewhere[name] = VerificationReport.read(_folder(run) / record[name]["files"][_REPORT])
     return found
 
 
-def _asked(study: Study) -> dict[str, Any]:
-    """What the study asks for, by name, with all that the figures depend on beside the run."""
+def _settings(study: Study) -> dict[str, Any]:
+    """The settings of each further measurement, by its name: all that the figures depend on besides the run."""
     tasks = {task.label: {**task.model_dump(mode="json"), "data": _data(task)} for task in study.evaluate}
-    return tasks | {place: alignment.to_yaml() for place, alignment in study.measure_at.items()}
+    return tasks | {name: alignment.to_yaml() for name, alignment in study.measure_at.items()}
 
 
 def _data(task: EvaluationPart) -> list[Any] | None:
@@ -90,9 +91,9 @@ def _data(task: EvaluationPart) -> list[Any] | None:
 
 def _lacking(study: Study, run: RunFolder) -> Iterator[str]:
     record = _record(run)
-    for name, asked in _asked(study).items():
+    for name, settings in _settings(study).items():
         known = record.get(name, {"asked": None, "files": {}})
-        if known["asked"] != asked or not all((_folder(run) / file).is_file() for file in known["files"].values()):
+        if known["asked"] != settings or not all((_folder(run) / file).is_file() for file in known["files"].values()):
             yield name
 
 
@@ -103,18 +104,18 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 
 def _on_task(run: RunFolder, task: EvaluationPart) -> dict[str, str]:
-    options = {"limit": task.limit, "max_length": task.max_length, "overwrite": True}  # the record says when to do so
+    options = {"limit": task.limit, "max_length": task.max_length, "overwrite": True}  # the record decides when
     rows = evaluate_task(run.path, task.task, task.split, **options)
     return {row["model"]: row["file"] for row in rows}
 
 
-def _at_alignment(study: Study, run: RunFolder, place: str) -> dict[str, str]:
+def _at_alignment(study: Study, run: RunFolder, name: str) -> dict[str, str]:
     """Verifies a run at an alignment of the study, at the declared pairs alone."""
-    trained, file = TrainedRun.load(run.path), f"at-{place}.json"
+    trained, file = TrainedRun.load(run.path), f"at-{name}.json"
     part = trained.recipe.verification.model_copy(update={"components": ()})
     recipe = trained.recipe.model_copy(update={"verification": part})
     _folder(run).mkdir(exist_ok=True)
-    verified(replace(trained, alignment=study.measure_at[place], recipe=recipe)).write(_folder(run) / file)
+    verified(replace(trained, alignment=study.measure_at[name], recipe=recipe)).write(_folder(run) / file)
     return {_REPORT: file}
 
 

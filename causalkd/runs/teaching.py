@@ -1,4 +1,4 @@
-"""The teaching mode of the tokens of a run's texts, and how its students behave in either mode."""
+"""The teaching modes of the tokens of a run's texts, and its students' accuracies by mode."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,14 +25,14 @@ def teaching_of(
 ) -> TeachingResults:
     """The teaching modes of some training texts, and each student's interchange accuracy by mode on held-out pairs.
 
-    Costs a forward of the teacher and of every student for each text, and for each pair one of base and of source,
-    and the blocks after the declared sites.
+    Costs a forward of the teacher and of every student for each text; and for each pair a forward of each on base and
+    on source, and the blocks after the declared sites.
 
     Args:
         run: A run of causal LMs.
-        numbers: Numbers of training examples. Their labels are the data's own responses, also where the students were
+        numbers: Numbers of training examples. Their labels are the data's own responses, even if the students were
             trained on sequences that a model had written.
-        processes: Who shares the texts and the pairs.
+        processes: The processes that share the texts and the pairs.
     """
     fraction = _hard_fraction(run.recipe)
     split = run.data.train
@@ -54,9 +54,9 @@ def teaching_of(
 
 
 def _hard_fraction(recipe: Recipe) -> float:
-    """The share of hard tokens that the students are trained with, where they all use one; otherwise one half."""
-    asked = [part.objectives.atkd for part in recipe.students]
-    shares = {each.hard_fraction for each in asked if each is not None}
+    """The share of hard tokens that students are trained with, if all that have one have the same; otherwise 0.5."""
+    parts = [part.objectives.atkd for part in recipe.students]
+    shares = {each.hard_fraction for each in parts if each is not None}
     return shares.pop() if len(shares) == 1 else _HALF
 
 

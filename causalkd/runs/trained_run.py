@@ -50,7 +50,7 @@ class TrainedRun:
     teacher: HookedModel
     students: tuple[Trained, ...]
     changed: tuple[str, ...] = ()
-    """What of its data, teacher, settings and alignment is no longer as it was when the run was made, in words."""
+    """A sentence for each of its data, teacher, settings and alignment that has changed since the run was made."""
 
     @classmethod
     def load(
@@ -62,16 +62,16 @@ class TrainedRun:
             path: The folder.
             accept_changed_data: Whether to accept data, a teacher, settings or an alignment other than those that the
                 run was made with.
-            prepared: The data and the trained teacher, from whoever has them already; None builds and reads them.
+            prepared: The data and the trained teacher, if the caller has them already; None builds and reads them.
 
         Raises:
-            ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or that
-                was made with something else than is there now.
+            ValueError: The folder holds no run, or one whose training is unfinished, whose models are damaged, or whose
+                data, teacher, settings or alignment have changed since it was made.
         """
         folder = RunFolder(Path(path))
         recipe, alignment = read_recipe(folder), Alignment.from_yaml(folder.alignment)
         changed = changed_settings(folder, recipe, alignment)
-        # Whatever students learned from, they are measured beside the teacher itself.
+        # Even if students learned from precomputed outputs, they are compared with the teacher itself.
         outputs = recipe.teacher.outputs
         recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"outputs": None})})
         data = (
@@ -110,7 +110,7 @@ def _teacher_as_given(recipe: Recipe) -> dict[str, str]:
 
 
 def _as_trained(folder: RunFolder, recipe: Recipe) -> list[StudentPart]:
-    """The students with their trained checkpoints, since those that they began as may be gone."""
+    """The students with their trained checkpoints, since their initial ones may have been deleted."""
     seed = recipe.seeds[0]
     return [
         part if part.model is None else part.model_copy(update={"model": str(folder.student(recipe, part.name, seed))})
@@ -119,14 +119,14 @@ def _as_trained(folder: RunFolder, recipe: Recipe) -> list[StudentPart]:
 
 
 def _check_same_teacher(teacher: HookedModel, outputs: Path, name: str | None) -> None:
-    """Refuses to measure students beside another teacher than the one whose precomputed outputs they learned from."""
-    if not (outputs / INDEX).is_file():  # they may be gone once the students are trained
+    """Refuses to compare students with another teacher than the one whose precomputed outputs they learned from."""
+    if not (outputs / INDEX).is_file():  # the outputs may be deleted once the students are trained
         return
     before = read_index(outputs).get("weights")
     if before is not None and before != weights_digest(teacher).hex():
         raise ValueError(
-            f"the outputs in {outputs} are of a teacher with other weights than `teacher.model` {name!r}, beside which "
-            "students are measured; name that teacher, or call `causalkd precompute` with this recipe again"
+            f"the outputs in {outputs} are of a teacher with other weights than `teacher.model` {name!r}, with which "
+            "students are compared; name that teacher, or call `causalkd precompute` with this recipe again"
         )
 
 
@@ -156,10 +156,10 @@ def _check_finished(folder: RunFolder, models: Sequence[Path], command: str) -> 
 
 
 def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | None = None) -> HookedModel:
-    """Load a checkpoint that a run has trained; of a teacher, `part` says how it is put into memory.
+    """Load a checkpoint that a run has trained; for a teacher, `part` has its precision and devices.
 
     Raises:
-        ValueError: It is not as the run wrote it.
+        ValueError: The checkpoint is not as the run wrote it.
     """
     check_whole(origin)
     options = {} if part is None else named_options(part.dtype, part.device_map)
@@ -167,7 +167,7 @@ def load_trained_run(origin: Path, data: Data, role: Role, part: TeacherPart | N
 
 
 def check_whole(origin: Path) -> None:
-    """Raises ValueError where a checkpoint that a run has trained is not as it was written."""
+    """Raises ValueError if a checkpoint that a run has trained is not as it was written."""
     if (fault := damage(origin)) is not None:
         raise ValueError(
             f"the checkpoint {origin} is damaged: {fault}; restore it from a copy, or delete that folder and the "

@@ -1,4 +1,4 @@
-"""Build a run's report: every measurement of its models on held-out pairs."""
+"""The builder of a run's report: every measurement of its models on held-out pairs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ from causalkd.runs.setup.train import chosen_by
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
-from causalkd.verification.interventions.plan import alike, declared_interventions, plan
-from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
+from causalkd.verification.interventions.plan import declared_interventions, pairs_of_positions, plan
+from causalkd.verification.measures.counters import MatchCounter, MeasurementPlan, TeacherCounterfactuals
 from causalkd.verification.measures.environment import environment
 from causalkd.verification.measures.ground_truth import GroundTruth, KnownAnswers
 from causalkd.verification.measures.iia import Subject, untrained
 from causalkd.verification.measures.metric_certainty import TaskCertainty, task_certainty
-from causalkd.verification.measures.mismatches import Departures
-from causalkd.verification.measures.off_distribution import Distances
+from causalkd.verification.measures.mismatches import MismatchObserver
+from causalkd.verification.measures.off_distribution import OffDistribution
 from causalkd.verification.measures.scores import Row, adjusted, differences
 from causalkd.verification.measures.task_metrics import Behaviour, choices, evaluate, right_rows
 from causalkd.verification.results.attribution import AttributionResults
@@ -48,21 +48,21 @@ def verified(
 ) -> VerificationReport:
     """Measure the students of a run, and its teacher, on the held-out pairs that its recipe selects.
 
-    Several processes share the batches of rows and pairs, and each returns the whole report, which is that of one
-    process. Held in memory at once, for one batch: the base and source activations at every site of a model,
-    and the teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small
-    batches and few components. Kept to the end are some bits for each pair, see `Table`: 40 bytes at twelve sites of a
+    Several processes share the batches of rows and pairs, and each returns the whole report, which is the same as that
+    of one process. For one batch, memory holds the base and source activations at every site of a model, and the
+    teacher's counted logits for every intervention; so give a causal LM with a large vocabulary small batches and few
+    components. Some bits for each pair are kept to the end, see `MatchCounter`: 40 bytes at twelve sites of a
     classifier.
     """
     check_maps(run.folder)
     attribution = AttributionResults.read(run.folder.attribution_results)
-    taught, results, certainty = _results(run, processes)
+    teacher, results, certainty = _results(run, processes)
     pairs = build_pairs(run.recipe, run.data, run.alignment, rightly_answered(run, processes))
     watch = _Watch.of(run, pairs)
     run_passes(watch.observed(), pairs, processes)
     rows, compared = watch.interchange()
     return VerificationReport(
-        teacher=taught,
+        teacher=teacher,
         students=results,
         alignment=run.alignment,
         interchange=rows,
@@ -70,7 +70,7 @@ def verified(
         differences=compared,
         attribution=attribution,
         ground_truth=tuple(row for found in watch.ground_truth for row in found.rows()),
-        mismatches=tuple(row for found in watch.departures for row in found.rows()),
+        mismatches=tuple(row for found in watch.mismatches for row in found.rows()),
         off_distribution=tuple(row for found in watch.distances for row in found.rows()),
         heads=watch.of_heads(),
         **certainty,
@@ -78,13 +78,13 @@ def verified(
 
 
 def _settings(chosen: VerificationPart) -> tuple[int, float, str]:
-    """What a report's environment has of the recipe."""
+    """The settings of the recipe that a report's environment holds."""
     variable = "" if chosen.variable is None else f": {chosen.variable}"
     return chosen.seed, chosen.tolerance, f"{chosen.pair_selection}{variable}"
 
 
 def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:
-    """The students that each is compared with: the first, and for one that intervenes all that do not."""
+    """For each student the students that it is compared with: the first, and if it intervenes, all that do not."""
     first, plain = students[0].name, [part.name for part in students if not _intervenes(part)]
     chosen = {part.name: [first, *(plain if _intervenes(part) else [])] for part in students}
     return {name: tuple(dict.fromkeys(other for other in others if other != name)) for name, others in chosen.items()}
@@ -98,7 +98,7 @@ def rightly_answered(
     run: TrainedRun,
     processes: Processes = ALONE,
 ) -> Tensor | None:
-    """Which held-out examples every model predicts correctly, where the recipe selects pairs of such examples."""
+    """Which held-out examples every model predicts correctly, if the recipe selects pairs of such examples."""
     if run.recipe.verification.pair_selection != "both_right":
         return None
     rows, tolerance = build_rows(run.recipe, run.data), run.recipe.verification.tolerance
@@ -108,15 +108,17 @@ def rightly_answered(
 
 @dataclass(frozen=True, eq=False)
 class _Watch:
-    """The observers of a run's models while its held-out pairs pass; each list follows the students, or is empty."""
+    """The observers of a run's models while its held-out pairs pass; each list is in the order of the students, or
+    empty.
+    """
 
     run: TrainedRun
-    truth: TeacherCounterfactuals
-    tables: Mapping[str | None, list[Table]]
+    counterfactuals: TeacherCounterfactuals
+    counters: Mapping[str | None, list[MatchCounter]]
     """One list for each component."""
-    heads: list[Table]
-    departures: list[Departures]
-    distances: list[Distances]
+    heads: list[MatchCounter]
+    mismatches: list[MismatchObserver]
+    distances: list[OffDistribution]
     """The teacher's observer first."""
     ground_truth: list[GroundTruth]
     """The teacher's observer first."""
@@ -126,46 +128,48 @@ class _Watch:
         """All observers that the recipe asks for."""
         subjects = [(student.model, resolve(run.alignment, run.teacher, student.model)) for student in run.students]
         grids, heads = _grids(run, subjects), _heads(run, subjects)
-        asked = (each for column in (*grids.values(), heads) for each in column)
-        truth = TeacherCounterfactuals(asked, run.recipe.verification.tolerance)
+        plans = (each for column in (*grids.values(), heads) for each in column)
+        teacher = TeacherCounterfactuals(plans, run.recipe.verification.tolerance)
 
-        def tables(asked: list[MeasurementPlan]) -> list[Table]:
-            return [Table(truth, each, student.seed) for each, student in zip(asked, run.students, strict=False)]
+        def counters(plans: list[MeasurementPlan]) -> list[MatchCounter]:
+            return [
+                MatchCounter(teacher, each, student.seed) for each, student in zip(plans, run.students, strict=False)
+            ]
 
-        of_grids = {component: tables(column) for component, column in grids.items()}
-        departures, distances = _departures(run, subjects, truth), _distances(run, subjects)
-        return cls(run, truth, of_grids, tables(heads), departures, distances, _ground_truth(run, pairs))
+        of_grids = {component: counters(column) for component, column in grids.items()}
+        mismatches, distances = _mismatches(run, subjects, teacher), _distances(run, subjects)
+        return cls(run, teacher, of_grids, counters(heads), mismatches, distances, _ground_truth(run, pairs))
 
     def observed(self) -> list[ObservedModel]:
         """All models with their observers: the teacher first, then the students and the untrained students."""
         teacher, students = self.run.teacher, [student.model for student in self.run.students]
-        tables = [column for column in (*self.tables.values(), self.heads) if column]
-        further = [column for column in (self.departures, self.distances[1:], self.ground_truth[1:]) if column]
-        untrained_students = untrained(pair for column in tables for pair in zip(students, column, strict=True))
+        counters = [column for column in (*self.counters.values(), self.heads) if column]
+        further = [column for column in (self.mismatches, self.distances[1:], self.ground_truth[1:]) if column]
+        untrained_students = untrained(pair for column in counters for pair in zip(students, column, strict=True))
         return [
-            ObservedModel(teacher, self.truth, self.distances[0], *self.ground_truth[:1]),
-            *(ObservedModel(*observers) for observers in zip(students, *tables, *further, strict=True)),
+            ObservedModel(teacher, self.counterfactuals, self.distances[0], *self.ground_truth[:1]),
+            *(ObservedModel(*observers) for observers in zip(students, *counters, *further, strict=True)),
             *untrained_students,
         ]
 
     def interchange(self) -> tuple[tuple[InterchangeRow, ...], tuple[DifferenceRow, ...]]:
-        """Every student's accuracies, and how they differ."""
+        """Every student's accuracies, and their differences."""
         rows, compared = [], []
-        for tables in self.tables.values():
+        for counters in self.counters.values():
             found = {
-                (part.name, seed): table.measurement()
-                for (part, seed, _), table in zip(self.run.students, tables, strict=True)
+                (part.name, seed): counter.measurement()
+                for (part, seed, _), counter in zip(self.run.students, counters, strict=True)
             }
             rows += [row for (name, seed), each in found.items() for row in each.rows(name, seed)]
             compared += differences(found, references(self.run.recipe.students))
         return _over_all_components(rows), _over_all_components(compared)
 
     def of_heads(self) -> tuple[InterchangeRow, ...]:
-        """The comparison of single attention heads, where the recipe names the component that is split by heads."""
+        """The comparison of single attention heads, if the recipe names the component that is split by heads."""
         named = [
-            (table, part.name, seed) for table, (part, seed, _) in zip(self.heads, self.run.students, strict=False)
+            (counter, part.name, seed) for counter, (part, seed, _) in zip(self.heads, self.run.students, strict=False)
         ]
-        return tuple(row for table, name, seed in named for row in table.measurement().rows(name, seed))
+        return tuple(row for counter, name, seed in named for row in counter.measurement().rows(name, seed))
 
 
 def _grids(run: TrainedRun, subjects: Sequence[Subject]) -> dict[str | None, list[MeasurementPlan]]:
@@ -182,39 +186,44 @@ def _heads(run: TrainedRun, subjects: Sequence[Subject]) -> list[MeasurementPlan
     return [MeasurementPlan(head_comparisons(run.teacher, *subject), explaining()) for subject in subjects]
 
 
-def _departures(run: TrainedRun, subjects: Sequence[Subject], truth: TeacherCounterfactuals) -> list[Departures]:
-    """The pairs on which each student departs most from the teacher, for classifiers."""
+def _mismatches(
+    run: TrainedRun, subjects: Sequence[Subject], teacher: TeacherCounterfactuals
+) -> list[MismatchObserver]:
+    """Observers of the pairs on which each student differs most from the teacher, for classifiers."""
     if run.teacher.task != "classification":
         return []
     return [
-        Departures(run.teacher, truth, places, name=part.name, seed=seed)
-        for (part, seed, _), (_, places) in zip(run.students, subjects, strict=True)
+        MismatchObserver(run.teacher, teacher, sites, name=part.name, seed=seed)
+        for (part, seed, _), (_, sites) in zip(run.students, subjects, strict=True)
     ]
 
 
-def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[Distances]:
-    """How far states after an intervention are from clean ones, in every model at every declared pair."""
-    declared = [declared_interventions(places) for _, places in subjects]
-    found = [Distances({pair: taught for pair, (taught, _) in declared[0].items()}, name="teacher")]
+def _distances(run: TrainedRun, subjects: Sequence[Subject]) -> list[OffDistribution]:
+    """Observers of how far states after an intervention are from those without, in every model at every declared
+    pair.
+    """
+    declared = [declared_interventions(sites) for _, sites in subjects]
+    found = [OffDistribution({pair: teacher for pair, (teacher, _) in declared[0].items()}, name="teacher")]
     for (part, seed, _), interventions in zip(run.students, declared, strict=True):
-        found.append(Distances({pair: own for pair, (_, own) in interventions.items()}, name=part.name, seed=seed))
+        student = {pair: own for pair, (_, own) in interventions.items()}
+        found.append(OffDistribution(student, name=part.name, seed=seed))
     return found
 
 
 def _ground_truth(run: TrainedRun, pairs: Sequence[Batch]) -> list[GroundTruth]:
-    """Every model against the task's own causal model, where it is known."""
+    """Observers of every model against the task's own causal model, if it is known."""
     known = causal_model(run.recipe.data.data_name)
     if known is None:
         return []
     answers = KnownAnswers.of(known.counterfactuals, known.variables, pairs)
     answers = answers.in_label_order(task_spec(run.recipe.data.data_name).labels, run.data.labels or ())
-    positions = alike(run.alignment.policies())
+    positions = pairs_of_positions(run.alignment.policies())
     models = [("teacher", None, run.teacher), *((part.name, seed, model) for part, seed, model in run.students)]
     return [GroundTruth(model, answers, positions, name=name, seed=seed) for name, seed, model in models]
 
 
 def _over_all_components(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Each row once, as a declared pair is also measured in the grid of every component, with q over all sites."""
+    """Each row once, with q over all sites; a declared pair is also measured in the grid of every component."""
     return adjusted(dict.fromkeys(replace(row, q_value=None) for row in rows))
 
 
@@ -235,10 +244,10 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
     )
     of_task = measure(teacher)
     chosen = chosen_by(run.folder, TEACHER, recipe.teacher.training)
-    taught = TeacherResult(name, teacher.task, metric, of_task.task_metric, _beside(of_task, metric), chosen)
+    of_run = TeacherResult(name, teacher.task, metric, of_task.task_metric, _further(of_task, metric), chosen)
     found, of_teacher, behaviours = [], choices(teacher, rows, processes), {}
     for part, seed, student in run.students:
-        behaviour = measure(student, taught=of_teacher)
+        behaviour = measure(student, teacher_choices=of_teacher)
         trained = f"{part.name}-seed{seed}"
         cost = run.folder.read_cost(trained)
         weights = {objective: given.weight for objective, given in part.objectives.chosen().items()}
@@ -246,12 +255,12 @@ def _results(run: TrainedRun, processes: Processes) -> tuple[TeacherResult, tupl
         training = recipe.training_of(part)
         generator = None if training.sequences is None else training.sequences.generator
         chosen = chosen_by(run.folder, trained, training)
-        found.append(replace(measured, metrics=_beside(behaviour, metric), chosen_by=chosen, generator=generator))
+        found.append(replace(measured, metrics=_further(behaviour, metric), chosen_by=chosen, generator=generator))
         behaviours[part.name, seed] = behaviour
     certainty = task_certainty(of_task, behaviours, metric, references(recipe.students))
-    return taught, tuple(found), certainty
+    return of_run, tuple(found), certainty
 
 
-def _beside(behaviour: Behaviour, metric: str) -> dict[str, float | None]:
-    """The metrics that are reported beside the task's own."""
+def _further(behaviour: Behaviour, metric: str) -> dict[str, float | None]:
+    """The metrics that are reported in addition to the task's own."""
     return {name: value for name, value in behaviour.metrics.items() if name != metric}

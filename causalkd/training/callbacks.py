@@ -1,4 +1,4 @@
-"""The callbacks of a training: a file of terms, the epoch number for the data, and what is measured when saving."""
+"""Trainer callbacks: a file of terms, the data's epoch number, an evaluation at the last save, a call at the start."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -61,7 +61,7 @@ class MetricsFile(TrainerCallback):
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; empty where there is no file.
+    """The rows of a file of JSON lines; empty if there is no file.
 
     A last line without its line break was left by a killed process, and is ignored.
     Raises ValueError for a damaged line, with its number.
@@ -77,7 +77,7 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
         return dict(json.loads(line))
 
 
-class EpochOfData(TrainerCallback):
+class SetEpoch(TrainerCallback):
     """Passes the number of the epoch, on which every drawn source and position depends, to the data.
 
     Args:
@@ -92,8 +92,8 @@ class EpochOfData(TrainerCallback):
         self._examples.set_epoch(int(state.epoch or 0))
 
 
-class MeasureWhatIsSaved(TrainerCallback):
-    """Where checkpoints are measured at all, also measures the one that is saved at the last step."""
+class EvaluateAtSave(TrainerCallback):
+    """If checkpoints are evaluated at all, also evaluates the one that is saved at the last step."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Asks for an evaluation."""
@@ -101,7 +101,7 @@ class MeasureWhatIsSaved(TrainerCallback):
             control.should_evaluate = True
 
 
-class WhenTrainingBegins(TrainerCallback):
+class OnTrainBegin(TrainerCallback):
     """Calls a function when training begins, or goes on.
 
     Args:

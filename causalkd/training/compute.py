@@ -19,8 +19,9 @@ class BlockForwards:
 
     Blocks that an interchange skips are not run and so not counted; one that ends early counts up to where it ended.
     Not counted are forward passes of a student without gradients, the generation of sequences with a cache, and
-    the backward passes that compute attribution maps and those that train on them, of which a map of K classes
-    takes K − 1 and more than as many again: compare students with and without maps by their seconds.
+    the backward passes that compute attribution maps and those that train on them. A map of K classes takes K − 1
+    backward passes, and training on it takes more than K − 1 further ones, so compare students with and without maps
+    by their seconds.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""How many floating-point operations the forwards of a model cost, counted from the sizes of its layers.
+"""The number of floating-point operations of a model's forwards, counted from the sizes of its layers.
 
-A multiplication and an addition are two operations, as `torch.utils.flop_counter` counts them; what is not a matrix
-product (norms, activations, softmax) is left out, as it is there, and so are the states of recurrent layers. Of a
-mixture's experts those count that a token is sent to.
+A multiplication and an addition are two operations, as `torch.utils.flop_counter` counts them. Operations other than
+matrix products (norms, activations, softmax) are left out, as they are there, and so are the states of recurrent
+layers. In a mixture of experts only those count that a token is sent to.
 """
 
 from collections.abc import Collection, Iterator
@@ -18,9 +18,9 @@ from causalkd.models.hooks.hooked_model import HookedModel
 
 Number = int | float
 _OF_EXPERTS = 3  # axes
-# What configurations call the number of experts that a token is sent to.
+# Configurations' names for the number of experts that a token is sent to.
 _EXPERTS_A_TOKEN = ("num_experts_per_tok", "moe_k")
-# What they call layers in which no token is compared with another one.
+# Their names for layers in which no token is compared with another one.
 _WITHOUT_ATTENTION = ("linear_attention", "conv", "moe", "mlp")
 
 # The parts of a decoder's block that read an encoder, where there is one.
@@ -44,24 +44,24 @@ class Shape:
 
 
 class ForwardCost:
-    """What the parts of one model's forward cost.
+    """The costs of the parts of one model's forward.
 
     Args:
-        model: Its layers are looked at; nothing is run, and weights need not be there.
+        model: Its layers are inspected; nothing is run, and weights need not be in memory.
     """
 
     def __init__(self, model: HookedModel) -> None:
         self._model = model
 
     def blocks(self, shape: Shape, number: Number | None = None) -> Number:
-        """Some of the blocks, on average; all where no number is given."""
+        """Some of the blocks, on average; all if no number is given."""
         linear = 2 * shape.tokens * self._block_weights
         attention = 2 * shape.rows * shape.width**2 * self._attention_width
         share = 1.0 if number is None else number / self._model.n_layers
         return share * (linear + attention)
 
     def head(self, shape: Shape) -> Number:
-        """What follows the blocks."""
+        """The head, after the blocks."""
         if self._model.task in TOKEN_TASKS:
             times = shape.predicted
         else:  # decoders score every token, of which one counts

@@ -12,10 +12,10 @@ from causalkd.objectives.base import Weighted
 _FILE = "objectives.safetensors"
 
 
-class Learned:
+class ObjectiveParameters:
     """The parameters of the objectives that have some.
 
-    They are no part of the gradient whose norm `max_grad_norm` limits, and weight decay applies to all of them.
+    They are not part of the gradient whose norm `max_grad_norm` limits, and weight decay applies to all of them.
 
     Args:
         objectives: All objectives of a training.
@@ -45,10 +45,10 @@ class Learned:
             optimizer.add_param_group({"params": self.parameters, "weight_decay": weight_decay})
 
     def check_in(self, optimizer: torch.optim.Optimizer) -> None:
-        """Refuses an optimizer, of whoever trains, that leaves some of the parameters out.
+        """Refuses an optimizer that leaves some of the parameters out.
 
         Raises:
-            ValueError: It does; the message names their objectives.
+            ValueError: Parameters are left out; the message names their objectives.
         """
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         left_out = [

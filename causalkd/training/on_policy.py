@@ -1,4 +1,4 @@
-"""The sequences that a causal LM is trained on where they are not the data's own.
+"""The sequences that a causal LM is trained on if they are not those of the data.
 
 They are written by the teacher, once, before training (sequence-level KD: Kim and Rush 2016, arXiv 1606.07947); by the
 student during its training, for a share of the batches (on-policy, GKD: Agarwal et al. 2024, arXiv 2306.13649); or
@@ -31,7 +31,7 @@ class OnPolicy:
         student: The model being trained, which writes.
         sampling: The sampling settings.
         share: Probability, 0 to 1, that a batch gets new responses (λ of GKD).
-        mixture: A model that draws a share of the tokens instead; None where the student draws all.
+        mixture: A model that draws a share of the tokens instead; None if the student draws all.
         seed: The seed of all draws.
 
     Raises:
@@ -56,7 +56,7 @@ class OnPolicy:
             return batch
         prompts = _prompts_of(batch, self._student)
         written = continue_prompts(self._student, prompts, self._sampling, int(rng.integers(2**62)), self._mixture)
-        # Without example numbers: what is known about the examples, such as a teacher's outputs, is not true of these.
+        # Without example numbers: facts about the examples, such as a teacher's outputs, do not hold for these rows.
         return Batch(written.inputs, written.inputs["input_ids"].where(written.new, IGNORED))
 
 

@@ -1,7 +1,7 @@
 """A teacher's outputs in a folder: safetensors shards with an index, written once and read memory-mapped.
 
-FOLDER/index.json                what the outputs are of
-FOLDER/manifest.json             what was written, with its digests
+FOLDER/index.json                the identity of the outputs
+FOLDER/manifest.json             the files that were written, with their digests
 FOLDER/outputs-R-N.safetensors   shard N of process R: tensors named KEY/NAME, a key for each row and question
 """
 
@@ -26,14 +26,14 @@ _PATTERN = "outputs-*.safetensors"
 
 
 class Shards(MutableMapping[bytes, bytes]):
-    """Rows in the shards of a folder, by key: what is there is read memory-mapped, what is new fills new shards.
+    """Rows in the shards of a folder, by key: existing rows are read memory-mapped, new ones fill new shards.
 
-    A shard is written in one step, so that what a killed process has written stays whole.
+    A shard is written in one step, so that the shards of a killed process are complete.
 
     Args:
-        folder: Where the shards lie.
+        folder: The folder of the shards.
         process: Number of the process, which writes shards of its own.
-        shard_bytes: About how large a shard is.
+        shard_bytes: The approximate size of a shard.
 
     Raises:
         ValueError: A shard is damaged.
@@ -71,10 +71,10 @@ class Shards(MutableMapping[bytes, bytes]):
         return len(self._where) + len(self._new)
 
     def flush(self) -> None:
-        """Writes what is new as a shard."""
+        """Writes the new rows as a shard."""
         if not self._new:
             return
-        # Not their count: of a folder from which a damaged shard was deleted, the others stay.
+        # Not their count: if a damaged shard was deleted from the folder, the others stay.
         there = self._folder.glob(f"outputs-{self._process}-*.safetensors")
         number = 1 + max((int(path.stem.rpartition("-")[2]) for path in there), default=-1)
         path = self._folder / f"outputs-{self._process}-{number:05}.safetensors"
@@ -98,10 +98,10 @@ class PrecomputedOutputs(TeacherCache):
 
     Args:
         teacher: The teacher, or an absent one.
-        shards: Where the outputs are.
-        digest: Tells the teacher from others; see `digest_of`.
-        top_k: Of a language model's predictions so many each are kept; None keeps all.
-        is_all: Whether there is no teacher that could be asked for what lacks.
+        shards: The shards of the outputs.
+        digest: Identifies the teacher; see `digest_of`.
+        top_k: The number of logits that are kept of each prediction of a language model; None keeps all.
+        is_all: Whether it replaces the teacher, so that outputs that it lacks cannot be computed.
     """
 
     counterfactuals = True
@@ -117,7 +117,7 @@ class PrecomputedOutputs(TeacherCache):
 
     @classmethod
     def read(cls, folder: Path, teacher: HookedModel) -> "PrecomputedOutputs":
-        """What `causalkd precompute` has written.
+        """The outputs that `causalkd precompute` has written.
 
         Raises:
             ValueError: The folder holds none, they are unfinished, or a file is damaged.
@@ -127,14 +127,14 @@ class PrecomputedOutputs(TeacherCache):
 
 
 def write_index(folder: Path, **described: Any) -> None:
-    """Says what the outputs in a folder are of, and that they are all there."""
+    """Writes the index of the outputs in a folder, which says that they are complete."""
     write_whole(folder / INDEX, json.dumps(described, indent=1))
     write_manifest(folder)
 
 
 def described_outputs(folder: Path) -> dict[str, Any] | None:
-    """Of which teacher the outputs in a folder are, by digest, and how many of its predictions they keep; None where
-    there are none that are finished. No output is read.
+    """The digest of the teacher of the outputs in a folder, and how many of its predictions they keep; None if there
+    are no complete outputs. No output is read.
 
     Raises:
         ValueError: The index cannot be read.
@@ -153,12 +153,13 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """What the outputs in a folder are of.
+    """The identity of the outputs in a folder.
 
-    Costs one reading of all files, in each process that asks; what was not written to since is not read again.
+    Costs one reading of all files in each process that calls it; files that were not written to since are not read
+    again.
 
     Raises:
-        ValueError: There is no index, or a file is not as it was written.
+        ValueError: There is no index, or a file was changed.
     """
     file = folder / INDEX
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""How far a run is: a bar where a person watches, a few lines in a log, and the time left for the whole run."""
+"""The progress of a run: a bar for a person who watches, a few lines in a log, and the time left for the whole run."""
 
 import sys
 import time
@@ -11,9 +11,9 @@ from transformers.utils.import_utils import is_in_notebook
 
 _MEASURED = "iia"
 _PARTS = 4
-"""Lines of a training in a log, at most."""
+"""The largest number of lines of a training in a log."""
 _SILENCE = 30.0
-"""Seconds between two lines of a training in a log, at least."""
+"""The smallest number of seconds between two lines of a training in a log."""
 
 
 class PlannedTraining(NamedTuple):
@@ -21,20 +21,20 @@ class PlannedTraining(NamedTuple):
 
     steps: int
     cost: float
-    """What a step costs, in a unit that all trainings of the run share."""
+    """The cost of a step, in a unit that all trainings of the run share."""
 
 
 class RunProgress:
-    """How far the trainings of a run are, one after the other, and how long the rest will take.
+    """The progress of the trainings of a run, one after the other, and the time that the rest will take.
 
-    Only what this process has trained is measured. A training that is to come is reckoned by its cost, at the seconds
+    Only trainings of this process are measured. The time of a training to come is estimated by its cost, at the seconds
     that a unit of cost has taken so far.
 
     Args:
         trainings: Every training of the run by its name.
-        after: The cost of what follows the last training, in the same unit.
+        after: The cost of the work after the last training, in the same unit.
         done: The names of those that are done already.
-        clock: Tells seconds.
+        clock: Gives the time in seconds.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RunProgress:
         return TrainingProgress(self, name)
 
     def place(self) -> str:
-        """Which training of how many comes next, such as "3 of 5"."""
+        """The number of the next training and of all, such as "3 of 5"."""
         return f"{len(self._done & self._trainings.keys()) + 1} of {len(self._trainings)}"
 
     def now(self) -> float:
@@ -70,7 +70,7 @@ class RunProgress:
         self._done.add(name)
 
     def seconds_after(self, name: str) -> float | None:
-        """Seconds for all that follows a training; None where nothing was measured yet."""
+        """Seconds for all that follows a training; None if nothing was measured yet."""
         if not self._spent:
             return None
         coming = [each for other, each in self._trainings.items() if other not in {*self._done, name}]
@@ -78,7 +78,7 @@ class RunProgress:
 
 
 class TrainingProgress:
-    """How far one training of a run is.
+    """The progress of one training of a run.
 
     Args:
         run: The run.
@@ -92,11 +92,11 @@ class TrainingProgress:
 
     @property
     def place(self) -> str:
-        """Which training of how many it is, if it is the next."""
+        """The number of this training and of all, if it is the next."""
         return self._run.place()
 
     def begin(self, step: int, steps: int) -> None:
-        """Starts the clock at a step, of so many in all."""
+        """Starts the clock at a step, of this many in all."""
         self._began = self._at = step
         self._steps, self._seconds, self._last = steps, 0.0, self._run.now()
 
@@ -118,12 +118,12 @@ class TrainingProgress:
 class Progress(ProgressCallback):
     """The Trainer's bar, with the last loss, interchange accuracy and the time left in it instead of a line per log.
 
-    Where no person watches, because the output is neither a terminal nor a notebook, a few lines stand in its place:
-    one at the end, and one at each quarter of the steps that comes half a minute or more after the last line.
+    If the output is neither a terminal nor a notebook, it writes a few lines instead: one at the end, and one at each
+    quarter of the steps that comes half a minute or more after the last line.
 
     Args:
-        label: What is being trained.
-        training: How far it and its run are; None where it is no part of a run.
+        label: The name of the student that is trained.
+        training: The progress of the training and its run; None if it is not part of a run.
         watched: Whether a bar is drawn; if None, whether standard error is a terminal or a notebook.
         clock: Tells seconds.
     """

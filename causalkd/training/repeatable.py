@@ -31,14 +31,14 @@ class LengthGroups(LengthGroupedSampler):
 
 
 def repeatable(sampler: Sampler | None, args: TrainingArguments, epoch: Callable[[], int]) -> Sampler | None:
-    """The sampler of a training, in place of which there is one of `LengthGroups` where rows are grouped by length."""
+    """The sampler of a training; `LengthGroups` instead of transformers' own if rows are grouped by length."""
     if not isinstance(sampler, LengthGroupedSampler):
         return sampler
     return LengthGroups(sampler, args.seed if args.data_seed is None else args.data_seed, epoch)
 
 
 def seeded(loader: DataLoader, args: TrainingArguments) -> DataLoader:
-    """The loader of a training, which is given a generator of its own where its workers stay from epoch to epoch.
+    """The loader of a training, which gets a generator of its own if its workers stay from epoch to epoch.
 
     A loader draws a number whenever it starts workers. Those that stay are started once, and once more after an
     interruption; drawn from the generator of the process, that number would move all later dropout.

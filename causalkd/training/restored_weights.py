@@ -1,8 +1,8 @@
-"""The weights of a checkpoint that transformers' Trainer leaves out when it goes on from it.
+"""The weights of a checkpoint that transformers' Trainer leaves out when it resumes from it.
 
 It takes weights by the names in the checkpoint's file. Some stock checkpoints have other names than their models, such
 as GPT-NeoX for its head, or other tensors, such as one matrix for each expert of a mixture; `from_pretrained` alone
-knows which. What the Trainer finds no weight for would stay as it was at the start, and only its log says so.
+knows which. A parameter without such a weight would keep its initial value, and only the Trainer's log says so.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from causalkd.errors import few
 def restore_rest(model: PreTrainedModel, folder: Path) -> None:
     """Loads the weights that the checkpoint's files have under other names than the model.
 
-    Costs nothing where there are none, and otherwise the checkpoint is in memory once more meanwhile.
+    Costs nothing if there are none; otherwise the checkpoint is in memory once more meanwhile.
 
     Args:
         model: Has the checkpoint's other weights already.

@@ -20,10 +20,10 @@ _FULL = "FULL_STATE_DICT"
 
 
 def sharding_faults(args: TrainingArguments) -> list[str]:
-    """What of the FSDP that is asked for is not known to be right here, or saves no stock checkpoint; a line each.
+    """The settings of FSDP that are not known to be right here, or that save no stock checkpoint; a line each.
 
     Args:
-        args: Whose `fsdp` asks for it, if no launcher does.
+        args: The Trainer's arguments, whose `fsdp` counts if no launcher sets it.
     """
     if not _is_asked(args):
         return []
@@ -51,7 +51,7 @@ def is_sharded(args: TrainingArguments, state: AcceleratorState) -> bool:
     Those on a CPU are given accelerate's plugin for it here, if it is asked for.
 
     Args:
-        args: Of the training.
+        args: The arguments of the training.
         state: accelerate's state of the processes.
     """
     if state.distributed_type != DistributedType.MULTI_CPU or not _is_asked(args):
@@ -64,7 +64,7 @@ def is_sharded(args: TrainingArguments, state: AcceleratorState) -> bool:
 
 
 def whole(weight: Tensor) -> Tensor:
-    """A weight that may be sharded, as one tensor; every process asks for it."""
+    """A weight that may be sharded, as one tensor; every process must call it."""
     found: Any = weight.full_tensor() if isinstance(weight, DTensor) else weight
     # Their gathering may still go on, and until it ends they have no storage.
     return found.wait() if isinstance(found, AsyncCollectiveTensor) else found
@@ -73,13 +73,13 @@ def whole(weight: Tensor) -> Tensor:
 def whole_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     """The weights of a state dict as plain tensors.
 
-    Those of a sharded student are put together by all processes, of which the first one then saves them.
+    All processes gather those of a sharded student; the first process then saves them.
     """
     return {name: whole(weight) if isinstance(weight, Tensor) else weight for name, weight in weights.items()}
 
 
 def not_finite(model: torch.nn.Module) -> list[str]:
-    """The weights of a model, sharded or not, that hold what is no finite number; every process asks for them."""
+    """The names of weights of a model, sharded or not, that are not finite; every process must call it."""
     return [name for name, weight in model.named_parameters() if not whole(weight).isfinite().all()]
 
 

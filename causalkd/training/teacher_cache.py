@@ -28,13 +28,13 @@ class TeacherCache:
     """Keeps a teacher's outputs by the content of the row, so that an outdated output cannot be read.
 
     The key of an output is a digest of the teacher (weights, configuration, attention), made again when its weights
-    have changed, of what was computed with all its settings, of the row's tokens and segments, and of what else the
-    output depends on: autocast, and where the tokens stand, counted from the first, or in an encoder from the edge of
-    the row. Padding is not kept: a row may be recalled beside longer ones. When the limit is reached, nothing more is
-    kept and nothing dropped: every epoch needs all rows once, so a dropped row would be needed before the one that
-    replaced it. It then
-    warns: a batch with one unknown row is computed whole, so a cache that holds half the rows saves next to nothing.
-    With several processes on one file, each counts what it found there and what it wrote.
+    have changed, of the kind of output with all its settings, of the row's tokens and segments, and of everything else
+    that the output depends on: autocast, and the tokens' positions, counted from the first, or in an encoder from the
+    edge of the row. Padding is not kept: a row may be recalled in a batch with longer ones. When the limit is reached,
+    nothing more is kept and nothing dropped: every epoch needs all rows once, so a dropped row would be needed before
+    the one that replaced it. It then warns: a batch with one unknown row is computed whole, so a cache that holds half
+    the rows saves next to nothing. With several processes on one file, each counts what it found there and what it
+    wrote.
 
     Costs a copy of the tokens and outputs to the host, which a lookup by content needs.
 
@@ -42,7 +42,8 @@ class TeacherCache:
         teacher: The frozen model.
         limit: The largest number of bytes of outputs.
         path: A file to keep them in, also for later runs; None keeps them in memory.
-        top_k: Of a language model's predictions keep so many each, and the rest together; None keeps all.
+        top_k: The number of logits to keep of each prediction of a language model, with the rest as one; None keeps
+            all.
         states: Keep hidden states and activations too, so that the teacher need not run at all.
 
     Raises:
@@ -70,24 +71,24 @@ class TeacherCache:
         self._size = 0 if file is None else file.size()
         self._is_full = False
 
-    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> dict[str, Tensor] | None:
-        """The outputs kept for every row of a batch; None where a row is missing."""
-        found = [self._answers.get(key) for key in self._keys(what, batch, beside)]
+    def recall(self, what: str, batch: Batch, depends_on: Tensor | None = None) -> dict[str, Tensor] | None:
+        """The outputs kept for every row of a batch; None if a row is missing."""
+        found = [self._answers.get(key) for key in self._keys(what, batch, depends_on)]
         rows = [load(each) for each in found if each is not None]
         if len(rows) < len(found):
             return None
         counted = batch.counted
         return {name.removeprefix(_ITEMS): _together(name, [row[name] for row in rows], counted) for name in rows[0]}
 
-    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, depends_on: Tensor | None = None) -> None:
         """Keeps an output row by row, as far as there is room.
 
-        Tensors of three dimensions are (batch, pos, …); what comes as one tensor for each row is of its own items.
+        Tensors of three dimensions are (batch, pos, …); a list of tensors holds the items of each row.
         """
         counted = batch.counted.cpu()
         host = {name: each.detach().cpu() for name, each in answer.items() if isinstance(each, Tensor)}
         items = {name: [row.cpu() for row in each] for name, each in answer.items() if not isinstance(each, Tensor)}
-        for row, key in enumerate(self._keys(what, batch, beside)):
+        for row, key in enumerate(self._keys(what, batch, depends_on)):
             if key in self._answers:
                 continue
             own = {name: each[row][counted[row]] if each.dim() == 3 else each[row] for name, each in host.items()}
@@ -115,15 +116,15 @@ class TeacherCache:
                 stacklevel=3,
             )
 
-    def _keys(self, what: str, batch: Batch, beside: Tensor | None) -> list[bytes]:
+    def _keys(self, what: str, batch: Batch, depends_on: Tensor | None) -> list[bytes]:
         counted = batch.counted.cpu()
         read = {name: tensor.cpu() for name, tensor in sorted(batch.inputs.items()) if name != "attention_mask"}
-        others = None if beside is None else beside.cpu()
-        asked = f"{what} {_autocast(batch.counted.device.type)}".encode()
+        others = None if depends_on is None else depends_on.cpu()
+        what_for = f"{what} {_autocast(batch.counted.device.type)}".encode()
         teacher, keys = self._teacher_now(), []
         for row, real in enumerate(counted):
             stands = real.nonzero()[:, 0]
-            parts = [teacher, asked, _bytes(stands - stands[:1] if self._teacher.decodes else stands)]
+            parts = [teacher, what_for, _bytes(stands - stands[:1] if self._teacher.decodes else stands)]
             for name, tensor in read.items():
                 parts += [name.encode(), _bytes(tensor[row][real])]
             if others is not None:
@@ -218,14 +219,14 @@ def _together(name: str, rows: list[Tensor], counted: Tensor) -> Tensor:
 
 
 def digest_of(model: HookedModel) -> bytes:
-    """Tells a model from others: its architecture, configuration, attention and weights."""
+    """A digest of a model: its architecture, configuration, attention and weights."""
     found = hashlib.sha256(f"{model.architecture} {attention_of(model)} {model.model.config.to_json_string()}".encode())
     found.update(weights_digest(model))
     return found.digest()
 
 
 def weights_digest(model: HookedModel) -> bytes:
-    """Tells the weights of a model from others, whatever library or folder they come from."""
+    """A digest of the weights of a model, whatever library or folder they come from."""
     found = hashlib.sha256()
     for name, tensor in sorted(stored_weights(model.model).items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -234,7 +235,7 @@ def weights_digest(model: HookedModel) -> bytes:
 
 
 def _versions(model: HookedModel) -> list[tuple[int, int, int]]:
-    """What differs after a weight was replaced, moved or written to."""
+    """A value that differs after a weight was replaced, moved or written to."""
     return [(id(weight), weight.data_ptr(), weight._version) for weight in model.model.parameters()]
 
 

@@ -1,4 +1,4 @@
-"""The sums of the terms since the last row of the log, and what of them a checkpoint keeps."""
+"""The sums of the terms since the last row of the log, and the part of them that a checkpoint keeps."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ class TermSums:
 
     Args:
         begun: The sums of the micro-batches before a checkpoint.
-        count: How many micro-batches those were.
+        count: The number of those micro-batches.
     """
 
     def __init__(self, begun: Mapping[str, float] | None = None, count: int = 0) -> None:
@@ -35,7 +35,7 @@ class TermSums:
         return {name: total.item() for name, total in self._sums.items()}
 
     def take_means(self, over_processes: Callable[[Tensor], Tensor], processes: int) -> dict[str, float]:
-        """The mean of every term over the micro-batches of all processes, after which the sums begin anew.
+        """The mean of every term over the micro-batches of all processes; the sums then begin at zero.
 
         It is the one copy of the terms from the device, at the rate of logging.
         """
@@ -48,7 +48,7 @@ class TermSums:
 
 @dataclass(frozen=True)
 class Unlogged:
-    """What has been summed up since the last row of the log, as a checkpoint keeps it."""
+    """The sums since the last row of the log, as a checkpoint keeps them."""
 
     sums: Mapping[str, float] = field(default_factory=dict)
     count: int = 0
@@ -57,7 +57,7 @@ class Unlogged:
 
     @classmethod
     def read(cls, checkpoint: Path, process: int, processes: int) -> "Unlogged":
-        """Reads what a process has written into a checkpoint; nothing where the checkpoint has none of any process.
+        """Reads the sums that a process has written into a checkpoint; none if the checkpoint has none of any process.
 
         Raises:
             ValueError: As many processes as there are now have not written it: they would train on other batches.

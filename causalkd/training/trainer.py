@@ -24,9 +24,9 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.micro_batches import MicroBatches
 from causalkd.objectives.teacher_outputs import TeacherOutputs
 from causalkd.objectives.terms import terms_of
-from causalkd.training.around_step import AroundStep
-from causalkd.training.callbacks import WhenTrainingBegins
-from causalkd.training.objective_parameters import Learned
+from causalkd.training.callbacks import OnTrainBegin
+from causalkd.training.gradient_reset import GradientReset
+from causalkd.training.objective_parameters import ObjectiveParameters
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
 from causalkd.training.sharding import is_sharded, not_finite, whole_weights
@@ -53,12 +53,12 @@ class DistillationTrainer(Trainer):
     Args:
         student: The model to train; also a future teacher, trained on its task alone.
         objectives: Name → weight and objective.
-        teacher: The frozen model; None where no objective needs one.
+        teacher: The frozen model; None if no objective needs one.
         sequences: Given a training batch, the step and the number of the micro-batch in it, gives what to train on
             instead (see `OnPolicy`).
         memory: Keeps the teacher's outputs between epochs; None computes them again.
-        watch: Given the step, measures what is logged together with the terms; called whenever they are logged.
-        measure: Measures the student where the arguments ask for an evaluation (`eval_strategy`), by name of metric.
+        watch: Given the step, returns measurements to log with the terms; called whenever they are logged.
+        measure: Measures the student if the arguments ask for an evaluation (`eval_strategy`), by name of metric.
             Dropout is off in both.
         compile_blocks: Whether the student's blocks are compiled while it is trained (see `compiled_blocks`).
         **trainer: The arguments of transformers' Trainer (args, train_dataset, data_collator, callbacks, …).
@@ -107,24 +107,24 @@ class DistillationTrainer(Trainer):
             sharded, on_policy = self.is_fsdp_enabled, sequences is not None
             check_compiled(self.objectives, self.args, sharded=sharded, on_policy=on_policy)
         self._compiled, self._sequences = compile_blocks, sequences
-        self._learned = Learned(self.objectives)
+        self._learned = ObjectiveParameters(self.objectives)
         self._learned.modules.to(self.args.device)
         self._learned.average_gradients()
         self._unreached = Unreached()
-        self.add_callback(AroundStep(self._learned, self._unreached))
+        self.add_callback(GradientReset(self._learned, self._unreached))
         self._micro_batches: MicroBatches | None = None
         self._sums, self._unlogged = TermSums(), Unlogged()
-        self.add_callback(WhenTrainingBegins(self._continue_terms))
+        self.add_callback(OnTrainBegin(self._continue_terms))
         if teacher is not None:
             move_to(teacher, self.args.device)
 
     def train(self, *given: Any, **named: Any) -> Any:
-        """Trains, between compiled blocks where that was asked for."""
+        """Trains, with compiled blocks if requested."""
         with compiled_blocks(self.student) if self._compiled else nullcontext():
             return super().train(*given, **named)
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Accelerate's own, which also shards on CPUs where FSDP is asked for."""
+        """Accelerate's own, which also shards on CPUs if FSDP is requested."""
         super().create_accelerator_and_postprocess()
         self.is_fsdp_enabled = is_sharded(self.args, self.accelerator.state)
 
@@ -137,7 +137,7 @@ class DistillationTrainer(Trainer):
     ) -> Any:
         """Runs both models on base, every objective on the runs, and returns the weighted sum.
 
-        Per-token heads predict where some objective looks; where outputs are returned, everywhere.
+        Per-token heads predict at the positions that some objective needs; if outputs are returned, at all.
         """
         both = Batch.from_tensors(inputs)
         batch, everywhere = both.read_by("student"), return_outputs and both.student is None
@@ -155,7 +155,7 @@ class DistillationTrainer(Trainer):
     def get_batch_samples(self, *given: Any) -> tuple[list, Tensor | int | None]:
         """The micro-batches of the next optimizer step, perhaps with new responses.
 
-        Where they are several, or other processes have more, they are noted.
+        If there are several, or other processes have more, they are noted.
         """
         samples, items = super().get_batch_samples(*given)
         batches = tuple(Batch.from_tensors(sample).to(self.args.device) for sample in samples)
@@ -169,14 +169,14 @@ class DistillationTrainer(Trainer):
         return samples, items
 
     def get_train_dataloader(self) -> DataLoader:
-        """The Trainer's, which draws nothing from the generator of the process where its workers stay."""
+        """The Trainer's, which draws nothing from the generator of the process if its workers stay."""
         return seeded(super().get_train_dataloader(), self.args)
 
     def _get_train_sampler(self, *given: Any) -> Sampler | None:
         return repeatable(super()._get_train_sampler(*given), self.args, lambda: int(self.state.epoch or 0))
 
     def evaluate(self, *given: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
-        """What `measure` says of the student, in every process the same; without it, the Trainer's mean of batches."""
+        """The result of `measure`, the same in every process; without it, the Trainer's mean of batches."""
         if self._measure is None:
             return super().evaluate(*given, metric_key_prefix=metric_key_prefix, **options)
         with evaluating([self.student]):
@@ -219,14 +219,16 @@ class DistillationTrainer(Trainer):
         """Adds the mean of every term since the last log, and the watched measurements.
 
         Raises:
-            ValueError: The loss or a term is not a finite number any more.
+            ValueError: The loss or a term is not a finite number.
         """
         if self._sums.count and "loss" in logs:
             means = self._sums.take_means(self._over_processes, self.accelerator.num_processes)
             logs |= {f"term/{name}": mean for name, mean in means.items()}
             spoilt = [n for n in logs if (n == "loss" or n.startswith("term/")) and not math.isfinite(logs[n])]
             if spoilt:
-                raise ValueError(f"at step {self.state.global_step} no number: {', '.join(spoilt)}. {_DIVERGED}")
+                raise ValueError(
+                    f"at step {self.state.global_step} these values are not finite: {', '.join(spoilt)}. {_DIVERGED}"
+                )
             with evaluating([self.student]):
                 logs |= self._watch(self.state.global_step) if self._watch is not None else {}
         super().log(logs, start_time)
@@ -237,16 +239,16 @@ class DistillationTrainer(Trainer):
         return self._sums.totals()
 
     def check_weights(self) -> None:
-        """Refuses a student whose weights are not finite numbers any more.
+        """Refuses a student with weights that are not finite numbers.
 
         Raises:
             ValueError: A weight is not a finite number.
         """
         if spoilt := not_finite(self.student.model):
-            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, hold what is no number. {_DIVERGED}")
+            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, are not finite. {_DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """The Trainer's optimizer, which also trains what objectives learn; a given one that does not is refused."""
+        """The Trainer's optimizer with the objectives' parameters added; a given one that lacks them is refused."""
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if fresh:
@@ -261,10 +263,10 @@ class DistillationTrainer(Trainer):
             self._learned.save(Path(output_dir or str(self.args.output_dir)))
 
     def _load_best_model(self) -> None:
-        # Where it lies now: the folder may have moved since it was written down.
+        # Its present path: the folder may have moved since the path was recorded.
         best = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.best_global_step}"
         if not best.is_dir():
-            raise ValueError(f"the best checkpoint, {best}, is not there any more; train again from the beginning")
+            raise ValueError(f"the best checkpoint, {best}, does not exist; train again from the beginning")
         self.state.best_model_checkpoint = str(best)
         super()._load_best_model()
         self._restore_rest(best)

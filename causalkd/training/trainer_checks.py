@@ -1,4 +1,4 @@
-"""What a DistillationTrainer checks before its first step: settings without effect, a student that cannot be saved."""
+"""The checks before a DistillationTrainer's first step: settings without effect, a student that cannot be saved."""
 
 import math
 import tempfile
@@ -27,16 +27,16 @@ _NOT_MEASURED = (
 def check_given(
     student: HookedModel, objectives: Mapping[str, Weighted], teacher: HookedModel | None, collator: object = None
 ) -> None:
-    """Refuses models that cannot be trained or learned from, and objectives that are none.
+    """Refuses models that cannot be trained or learned from, and values that are not objectives.
 
     Args:
         student: The model to train.
         objectives: Name → weight and objective.
         teacher: The frozen model, if any.
-        collator: What makes the batches.
+        collator: The collator of the batches.
 
     Raises:
-        ValueError: One of them is not what it is given as; the message says what to give.
+        ValueError: One of them is of another kind; the message says what to give.
     """
     for name, model, role in (("student", student, "student"), ("teacher", teacher, "teacher")):
         if model is not None and not isinstance(model, HookedModel):
@@ -58,13 +58,11 @@ def check_given(
     _check_weights(student, teacher)
     for model in (student, teacher) if isinstance(collator, PairingCollator) and collator.side == "left" else ():
         if model is not None and not takes_left_padding(model.model, decodes=model.decodes):
-            raise ValueError(
-                f"the collator pads on the left, where {model!r} would read another row; give side='right'"
-            )
+            raise ValueError(f"the collator pads on the left, which changes what {model!r} reads; give side='right'")
 
 
 def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:
-    """Refuses a student of which nothing is trained, or which would train its teacher with itself."""
+    """Refuses a student without trained weights, or one that shares trained weights with its teacher."""
     trained = {name: each for name, each in student.model.named_parameters() if each.requires_grad}
     if not trained:
         raise ValueError(
@@ -121,7 +119,7 @@ def _epoch_faults(train: object, evaluated: object) -> list[str]:
     several = evaluated.values() if isinstance(evaluated, Mapping) else [evaluated]
     if isinstance(train, ExampleSet) and any(each is train for each in several):
         return [
-            "train_dataset and eval_dataset are the same object, and an evaluation starts its epochs anew; give the "
+            "train_dataset and eval_dataset are the same object, and an evaluation resets its epoch; give the "
             "same examples twice, each time as ExampleSet(examples)"
         ]
     return []
@@ -138,7 +136,7 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, t
 
     Args:
         objectives: All objectives of a training.
-        setup: How it is trained.
+        setup: Facts about the training.
         task: The task of both models.
         sharded: Whether FSDP spreads the student's weights over processes.
 
@@ -173,7 +171,7 @@ def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, t
 def check_compiled(
     objectives: Mapping[str, Weighted], args: TrainingArguments, *, sharded: bool, on_policy: bool
 ) -> None:
-    """Refuses what is not known to be right between compiled blocks.
+    """Refuses settings that are not known to be right with compiled blocks.
 
     Args:
         objectives: All objectives of a training.
@@ -232,7 +230,7 @@ def _faults(args: TrainingArguments) -> list[str]:
     if args.torch_compile:
         faults.append(
             "torch_compile compiles the model as a whole, which leaves out hooks; turn it off and compile whole "
-            "blocks where they stand: blocks[i] = torch.compile(blocks[i])"
+            "blocks in the model's list: blocks[i] = torch.compile(blocks[i])"
         )
     if args.label_smoothing_factor:
         faults.append(

@@ -1,7 +1,7 @@
 """Parameters that no objective reaches, in processes that average gradients.
 
-DistributedDataParallel waits for a gradient of every parameter behind what a forward gives. Objectives may look at
-less: with hidden states alone, none comes to a classifier's head, and the next step fails. So the outputs are given a
+DistributedDataParallel waits for a gradient of every parameter that a forward's outputs depend on. Objectives may use
+fewer: with hidden states alone, none reaches a classifier's head, and the next step fails. So the outputs are given a
 gradient of zero, and before the optimizer steps, parameters that nothing else reaches lose theirs, as in one
 process, where they have none: no weight decay moves them.
 """

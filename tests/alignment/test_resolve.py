@@ -172,10 +172,10 @@ def test_one_error_lists_every_fault_of_an_alignment():
         "alignment 'early' does not fit this teacher (BertForMaskedLM, layers 0–3, width 32, 4 heads) and student "
         "(GPT2LMHeadModel, layers 0–2, width 32, 4 heads):",
         "  pairs[2].name: 'a' is the name of pairs[0] too; names are unique",
-        "  pairs[0].teacher[1]: block_output of layer 7 does not exist; BertForMaskedLM has block_output in layers 0–3; "
-        "did you mean layer 3 (blocks.3.hook_out)?",
-        "  pairs[0].student[0]: block_output of layer 7 does not exist; GPT2LMHeadModel has block_output in layers 0–2; "
-        "did you mean layer 2 (blocks.2.hook_out)?",
+        "  pairs[0].teacher[1]: block_output of layer 7 does not exist; BertForMaskedLM has block_output in layers 0–3;"
+        " did you mean layer 3 (blocks.3.hook_out)?",
+        "  pairs[0].student[0]: block_output of layer 7 does not exist; GPT2LMHeadModel has block_output in layers 0–2;"
+        " did you mean layer 2 (blocks.2.hook_out)?",
         "  pairs[1].teacher: no site; give at least one",
         "  pairs[1].student: two sites write columns 4–7 of blocks.0.hook_out; keep one of them",
         "  pairs[2].teacher: two sites write columns 0–31 of blocks.0.attn.o.hook_in; keep one of them",

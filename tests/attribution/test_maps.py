@@ -85,7 +85,7 @@ def test_maps_of_other_settings_are_not_joined() -> None:
     one, other = (attribution_map(model, inputs, class_views(3, 2), steps=steps) for steps in (1, 2))
     few = attribution_map(model, inputs, Views(torch.zeros(1, 2, dtype=torch.long)), steps=1)
     for parts, message in (((one, other), r"steps=1.*steps=2"), ((one, few), "3 views.*1 views"), ((), "no map given")):
-        with pytest.raises(ValueError, match=f"{message}.*joined where they were made with the same settings"):
+        with pytest.raises(ValueError, match=f"{message}.*only maps that were made with the same settings"):
             AttributionMap.join(parts)
 
 

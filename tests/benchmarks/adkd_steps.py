@@ -123,7 +123,7 @@ def _fill(trainer: DistillationTrainer, batch: Batch) -> None:
     adkd, memory = trainer.objectives["adkd"].objective, trainer._memory
     assert isinstance(adkd, ADKD) and memory is not None
     scores = torch.rand(*batch.counted.shape, _CLASSES)
-    memory.keep(adkd.asked.key, batch, {"scores": scores})
+    memory.keep(adkd.query.key, batch, {"scores": scores})
     memory.keep("logits", batch, {"logits": scores[:, 0]})
 
 

@@ -118,13 +118,13 @@ def test_numbers_are_those_of_the_examples_or_of_the_rows():
 
 
 def test_what_another_collator_made_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"a batch of input_ids, labels is not .*data_collator=PairingCollator"):
+    with pytest.raises(ValueError, match=r"input_ids, labels, so another collator .*data_collator=PairingCollator"):
         Batch.from_tensors({"input_ids": torch.ones(1, 2), "labels": torch.ones(1)})
 
 
 def test_a_batch_of_another_collator_is_told_what_to_use():
     with pytest.raises(
-        ValueError, match=r"a batch of input_ids, labels is not what PairingCollator makes, .*ExampleSet"
+        ValueError, match=r"the keys input_ids, labels, so another collator than PairingCollator .*ExampleSet"
     ):
         Batch.from_tensors({"input_ids": torch.ones(2, 3), "labels": torch.ones(2)})
 

@@ -145,7 +145,7 @@ def _loss(
     kept = objective.requirements()
     with twice_differentiable(student):
         student_run = student.run(batch.inputs, kept.student)
-        taught = TeacherOutputs(teacher, batch, kept.teacher, asked=kept.teacher_query)
+        taught = TeacherOutputs(teacher, batch, kept.teacher, query=kept.teacher_query)
         loss = objective(StepContext(student, batch, student_run, teacher, taught)).item()
     assert attention_of(student) == "sdpa"
     return loss

@@ -9,13 +9,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from causalkd.losses.decoupled import atkd, diversity_oriented, dkd, hard_tokens, target_oriented
+from causalkd.losses.decoupled import atkd, dkd, hard_tokens
 from causalkd.losses.divergence import forward_kl, reverse_kl, total_variation
 from causalkd.losses.gold_odds import uncertainty
 from tests.golden import reader
@@ -127,8 +128,8 @@ def _check_split(
     for group, mask in groups.items():
         found = {
             f"n_{group}_valid": mask.sum(),
-            f"{group}_nckd": _term(diversity_oriented, given, mask, reverse),
-            f"{group}_tckd": _term(target_oriented, given, mask, reverse),
+            f"{group}_nckd": _term(partial(dkd, alpha=0.0, beta=1.0), given, mask, reverse),
+            f"{group}_tckd": _term(partial(dkd, alpha=1.0, beta=0.0), given, mask, reverse),
         }
         found |= {f"{group}_tckd_unused": found[f"{group}_tckd"], "filter_value": unc[hard].min()}
         for name in found.keys() & expected.keys():

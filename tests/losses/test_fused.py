@@ -40,7 +40,7 @@ LOSSES: dict[str, Loss] = {
 
 def _in_tiles(student: Any, teacher: Any) -> Tensor:
     taught = teacher_odds(teacher, GOLD, MASK, 1.5)
-    return atkd(student, teacher, GOLD, hard_tokens(taught.uncertainty, MASK), MASK, 1.5, taught=taught)
+    return atkd(student, teacher, GOLD, hard_tokens(taught.uncertainty, MASK), MASK, 1.5, teacher_odds=taught)
 
 
 HEADS: tuple[dict[str, Any], ...] = ({}, {"bias": False, "scale": 0.25}, {"cap": 1.5, "scale": 2.0})

@@ -23,8 +23,8 @@ def test_hidden_states_give_the_odds_of_the_logits(settings: dict) -> None:
 def test_odds_of_something_else_are_refused() -> None:
     student, teacher = head(3, 4), head(3, 4, seed=1, learns=False)
     taught = teacher_odds(teacher, GOLD, None, 2.0)
-    with pytest.raises(ValueError, match=r"found at temperature 2\.0, and the loss has 1\.0"):
-        atkd(student, teacher, GOLD, MASK, taught=taught)
+    with pytest.raises(ValueError, match=r"belong to temperature 2\.0, but the loss has 1\.0"):
+        atkd(student, teacher, GOLD, MASK, teacher_odds=taught)
     for other in ((head(3, 4, seed=2, learns=False), GOLD), (teacher, GOLD.clone())):
-        with pytest.raises(ValueError, match="of other predictions or gold tokens"):
-            atkd(student, *other, MASK, temperature=2.0, taught=taught)
+        with pytest.raises(ValueError, match="belong to other predictions or gold tokens"):
+            atkd(student, *other, MASK, temperature=2.0, teacher_odds=taught)

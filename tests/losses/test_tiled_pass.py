@@ -32,7 +32,7 @@ class _Largest(TorchDispatchMode):
 
 def _atkd(student: Any, teacher: Any) -> Tensor:
     taught = teacher_odds(teacher, GOLD)
-    return atkd(student, teacher, GOLD, hard_tokens(taught.uncertainty), taught=taught)
+    return atkd(student, teacher, GOLD, hard_tokens(taught.uncertainty), teacher_odds=taught)
 
 
 def test_only_tiles_of_logits_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_the_gradient_of_a_half_precision_head_is_added_up_in_float32(monkeypatc
     wide = Head(*(each.detach().double().requires_grad_() for each in student.leaves()))
     taught = teacher_odds(teacher, GOLD)
     hard = hard_tokens(taught.uncertainty)
-    loss = atkd(student, teacher, GOLD, hard, taught=taught)
+    loss = atkd(student, teacher, GOLD, hard, teacher_odds=taught)
     plain = atkd(wide, Head(*(each.double() for each in teacher.leaves())), GOLD, hard)
     for own, expected in zip(
         torch.autograd.grad(loss, student.leaves()), torch.autograd.grad(plain, wide.leaves()), strict=True

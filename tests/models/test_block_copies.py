@@ -74,7 +74,7 @@ def test_a_scale_by_number_is_refused_by_its_name() -> None:
         student_from_teacher(teacher, layers=[1, 3])
     message = str(caught.value)
     assert message.startswith(
-        "blocks [1, 3] of this GPT2LMHeadModel do not compute as a student's blocks 0–1 what they compute in the "
+        "blocks [1, 3] of this GPT2LMHeadModel compute something else as a student's blocks 0–1 than they do in the "
         "teacher:\n- attn.scaling of block 0 is "
     )
     assert "\n- the output of block 0 departs from that of the teacher's block 1 by " in message

@@ -185,12 +185,12 @@ def test_code_that_comes_with_a_checkpoint_is_neither_run_nor_asked_for(
     [
         ("hidden_size", "wide", "Field 'hidden_size' expected int, got str"),
         ("id2label", 3, "AttributeError: 'int' object has no attribute 'items'"),
-        ("id2label", {"0": 1}, "`id2label` is {0: 1}, and it gives a name to each number from 0"),
-        ("id2label", {"1": "a", "2": "b"}, "and it gives a name to each number from 0"),
-        ("architectures", 3, "`architectures` is 3, and it is a list of names"),
+        ("id2label", {"0": 1}, "`id2label` is {0: 1}, but must give a name to each number from 0"),
+        ("id2label", {"1": "a", "2": "b"}, "but must give a name to each number from 0"),
+        ("architectures", 3, "`architectures` is 3, but must be a list of names"),
         ("dtype", "foo", "has no attribute 'foo'"),
-        ("model_type", ["bert"], "`model_type` is ['bert'], and it is a name"),
-        ("num_hidden_layers", 10**18, "`num_hidden_layers` is 1000000000000000000, and a model has at most 1,000"),
+        ("model_type", ["bert"], "`model_type` is ['bert'], but must be a name"),
+        ("num_hidden_layers", 10**18, "`num_hidden_layers` is 1000000000000000000, but at most 1,000 is supported"),
         ("quantization_config", 3, "AttributeError"),
     ],
 )

@@ -40,7 +40,9 @@ def test_a_head_of_several_labels_keeps_its_likelihood_and_names(tmp_path: Path)
     loaded.save_pretrained(tmp_path / "again")
     again = load_model(tmp_path / "again", task="multi_label", role="teacher")
     assert label_names(again) == ("x", "y", "z")
-    with pytest.raises(ValueError, match=r"has the labels \['x', 'y', 'z'\], asked for were \['x', 'z', 'y'\]"):
+    with pytest.raises(
+        ValueError, match=r"has the labels \['x', 'y', 'z'\], but the labels \['x', 'z', 'y'\] were asked for"
+    ):
         load_model(tmp_path / "again", task="multi_label", role="teacher", labels=("x", "z", "y"))
 
 

@@ -82,7 +82,7 @@ def test_what_is_no_model_of_transformers_is_refused() -> None:
     hooked = HookedModel(model, task="classification", role="teacher")
     for given in (wrapped, with_adapters(), torch.nn.Linear(2, 2), hooked, None):
         with pytest.raises(
-            ValueError, match=r"(Optimized|Peft|Linear|Hooked|None).* is no model of transformers; give"
+            ValueError, match=r"(Optimized|Peft|Linear|Hooked|None).* is not a model of transformers; give"
         ):
             _check_head(given, "classification")
 

@@ -73,7 +73,9 @@ def test_a_missing_head_is_named_or_started_from_the_seed(headless: Path) -> Non
 
 
 def test_labels_that_differ(saved: Path) -> None:
-    with pytest.raises(ValueError, match=r"has the labels \['no', 'maybe', 'yes'\], asked for were \['yes', 'no'\]"):
+    with pytest.raises(
+        ValueError, match=r"has the labels \['no', 'maybe', 'yes'\], but the labels \['yes', 'no'\] were asked for"
+    ):
         load_model(saved, task="classification", role="teacher", labels=("yes", "no"))
     kept = load_model(saved, task="classification", role="teacher", labels=("no", "maybe", "yes"))
     assert label_names(kept) == ("no", "maybe", "yes")

@@ -96,7 +96,7 @@ def test_value_and_gradient_of_the_likeliest_tokens(task: Task, one: str, other:
     (teacher, student), batch = models(task, one, other), batch_of(task)
     _eager(student)  # eager attention of OPT is in float32 whatever it is given
     objective = ADKD(teacher, student, views=2, steps=2)
-    found = objective.asked.position(task, batch)
+    found = objective.query.position(task, batch)
     assert found is not None and found[1].all()
     logits = teacher.run(batch.inputs).logits
     tokens = [logits[row, at].topk(2).indices.tolist() for row, at in enumerate(found[0].tolist())]
@@ -110,7 +110,7 @@ def test_another_hook_point_another_width_and_the_label() -> None:
     student, batch = student_from_teacher(teacher, layers=(0, 2), width=16), batch_of("classification")
     objective = ADKD(teacher, student, views="label", hook_point="blocks.1.hook_in", distance="l1", norm=1, top_k=0.5)
     loss = _term(objective, teacher, student, batch)
-    assert 0 < loss.item() < 1 and objective.asked.top_k == 16
+    assert 0 < loss.item() < 1 and objective.query.top_k == 16
     moved = [gradient.abs().max().item() for gradient in gradients(student, loss)]
     assert max(moved) > 1e-4
 
@@ -118,7 +118,7 @@ def test_another_hook_point_another_width_and_the_label() -> None:
 def test_each_model_at_a_hook_point_of_its_own() -> None:
     (teacher, student), batch = models("classification"), batch_of("classification")
     objective = ADKD(teacher, student, hook_point="blocks.0.hook_out", teacher_hook_point="blocks.1.hook_out")
-    assert objective.asked.hook_point == teacher.hook_point("block_output", 1)
+    assert objective.query.hook_point == teacher.hook_point("block_output", 1)
     assert objective.requirements().student == (student.hook_point("block_output", 0),)
     assert 0 < _term(objective, teacher, student, batch).item() < 3
 
@@ -209,7 +209,9 @@ def test_what_cannot_be_explained() -> None:
         ADKD(*numbers, target="probability")
     with pytest.raises(ValueError, match=r"'blocks.9.hook_in' is not a hook point of"):
         ADKD(*classes, hook_point="blocks.9.hook_in")
-    with pytest.raises(ValueError, match=r"adkd's hook point is blocks.2.hook_out .* a map is of one position"):
+    with pytest.raises(
+        ValueError, match=r"adkd's hook point is blocks.2.hook_out .* only the position that the head reads"
+    ):
         ADKD(*classes, hook_point="blocks.0.hook_in", teacher_hook_point="blocks.2.hook_out")
     with pytest.raises(ValueError, match="question_answering head; leave adkd out"):
         ADKD(*models("question_answering"))

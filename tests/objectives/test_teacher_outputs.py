@@ -28,10 +28,10 @@ class Everything:
     def __init__(self) -> None:
         self.kept: dict[str, Mapping[str, Tensor]] = {}
 
-    def recall(self, what: str, batch: Batch, beside: Tensor | None = None) -> Mapping[str, Tensor] | None:
+    def recall(self, what: str, batch: Batch, depends_on: Tensor | None = None) -> Mapping[str, Tensor] | None:
         return self.kept.get(what)
 
-    def keep(self, what: str, batch: Batch, answer: Counterfactual, beside: Tensor | None = None) -> None:
+    def keep(self, what: str, batch: Batch, answer: Counterfactual, depends_on: Tensor | None = None) -> None:
         self.kept[what] = {name: each for name, each in answer.items() if isinstance(each, Tensor)}
 
 
@@ -39,11 +39,11 @@ def test_it_runs_once_and_not_before_it_is_asked() -> None:
     teacher, _ = models("classification")
     ran: list[int] = []
     teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
-    asked = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
+    query = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
     hook_point = teacher.hook_point("block_output", 1)
-    teacher_outputs = TeacherOutputs(teacher, BATCH, (hook_point,), asked=asked)
+    teacher_outputs = TeacherOutputs(teacher, BATCH, (hook_point,), query=query)
     assert ran == []
-    run, found = teacher_outputs.run(), teacher_outputs.answer(asked)
+    run, found = teacher_outputs.run(), teacher_outputs.answer(query)
     assert teacher_outputs.run() is run and teacher_outputs.predictions() is run and ran == [1]
     plain = teacher.run(BATCH.inputs, [hook_point])
     assert torch.equal(run.logits, plain.logits) and torch.equal(
@@ -58,33 +58,33 @@ def test_it_runs_once_and_not_before_it_is_asked() -> None:
 
 def test_a_teacher_whose_answers_are_known_does_not_run() -> None:
     teacher, _ = models("classification")
-    asked = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
+    query = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
     memory = Everything()
-    first = TeacherOutputs(teacher, BATCH, asked=asked, memory=memory)
-    logits, scores = first.predictions().logits, first.answer(asked)["scores"]
+    first = TeacherOutputs(teacher, BATCH, query=query, memory=memory)
+    logits, scores = first.predictions().logits, first.answer(query)["scores"]
     ran: list[int] = []
     teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
-    again = TeacherOutputs(teacher, BATCH, asked=asked, memory=memory)
-    assert torch.equal(again.predictions().logits, logits) and torch.equal(again.answer(asked)["scores"], scores)
+    again = TeacherOutputs(teacher, BATCH, query=query, memory=memory)
+    assert torch.equal(again.predictions().logits, logits) and torch.equal(again.answer(query)["scores"], scores)
     assert ran == []
     assert again.run().hidden.shape == (4, 10, 32) and ran == [1]  # hidden states are not kept
 
 
 def test_a_map_that_was_not_announced() -> None:
     teacher, _ = models("classification")
-    asked = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
+    query = TeacherMap(teacher.hook_point("block_input", 0), "all", "loss", 1, 32)
     with pytest.raises(ValueError, match="was not announced in the objective's `requirements`"):
-        TeacherOutputs(teacher, BATCH).answer(asked)
+        TeacherOutputs(teacher, BATCH).answer(query)
 
 
 def test_a_map_of_a_drawn_token_is_remembered() -> None:
     teacher, _ = models("causal_lm", "gpt2", "gpt2")
     batch, memory = batch_of("causal_lm"), TeacherCache(teacher)
-    asked = TeacherMap(teacher.hook_point("block_input", 0), 2, "log_probability", 1, 32)
+    query = TeacherMap(teacher.hook_point("block_input", 0), 2, "log_probability", 1, 32)
     at = flat_positions(batch.counted)
-    first = TeacherOutputs(teacher, batch, logits_at=at, asked=asked, memory=memory).answer(asked)
+    first = TeacherOutputs(teacher, batch, logits_at=at, query=query, memory=memory).answer(query)
     ran: list[int] = []
     teacher.blocks[0].register_forward_hook(lambda *_: ran.append(1))
-    again = TeacherOutputs(teacher, batch, logits_at=at, asked=asked, memory=memory).answer(asked)
+    again = TeacherOutputs(teacher, batch, logits_at=at, query=query, memory=memory).answer(query)
     assert torch.equal(again["choice"], first["choice"]) and torch.equal(again["scores"], first["scores"])
     assert ran == []

@@ -21,11 +21,11 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.start_at import entered, entry_hook_points
-from causalkd.verification.measures.attribution_maps import AttributionBatch, How, depths
+from causalkd.verification.measures.attribution_maps import AttributionBatch, MapSettings, depths
 
 
 def one_by_one(
-    model: HookedModel, questions: Sequence[AttributionBatch], how: How
+    model: HookedModel, questions: Sequence[AttributionBatch], how: MapSettings
 ) -> tuple[list[Tensor], Faithfulness]:
     """The scores at every depth, by batch, and the faithfulness of the first depth's, with greedy extremes.
 
@@ -38,9 +38,9 @@ def one_by_one(
     ]
     generator = torch.Generator().manual_seed(how.seed)
     found = []
-    for q, first in zip(questions, scores[0].split([len(q.asked) for q in questions], dim=1), strict=True):
-        views = Views(q.views.choice.gather(0, q.asked[None]), q.views.position)
-        asked = first.gather(0, q.asked[None, :, None].expand(1, *first.shape[1:]))
+    for q, first in zip(questions, scores[0].split([len(q.predicted_view) for q in questions], dim=1), strict=True):
+        views = Views(q.views.choice.gather(0, q.predicted_view[None]), q.views.position)
+        asked = first.gather(0, q.predicted_view[None, :, None].expand(1, *first.shape[1:]))
         found.append(_faithfulness(model, q.batch.inputs, views, asked, generator, how))
     return scores, Faithfulness.join(found)
 
@@ -65,7 +65,7 @@ def _scores(
 
 
 def _faithfulness(
-    model: HookedModel, inputs: Inputs, views: Views, scores: Tensor, generator: torch.Generator, how: How
+    model: HookedModel, inputs: Inputs, views: Views, scores: Tensor, generator: torch.Generator, how: MapSettings
 ) -> Faithfulness:
     shape, can_go = scores.shape[:2], removable(model, inputs, views).flatten(0, 1)
     removal = _Removal(model, inputs, views, can_go, counts_of(can_go.sum(-1), how.portions), 128)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import Metric
+from causalkd.verification.interventions.passes import Observer
 from causalkd.verification.interventions.plan import Comparison, Intervention
 from causalkd.verification.interventions.predictions import Predictions, divergence, same
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
@@ -31,7 +31,7 @@ class _Kept:
     pairs: int = 0
 
 
-class ByPair(Metric):
+class ByPair(Observer):
     """Observes a student, after the teacher and its observer."""
 
     def __init__(self, truth: TeacherCounterfactuals, asked: MeasurementPlan, seed: int) -> None:
@@ -57,7 +57,7 @@ class ByPair(Metric):
             noted.choices[intervention].append(truth.now[intervention].choice)
 
     def update(self, intervene: Intervened) -> None:
-        found, plain = intervene.answer.predictions, intervene.plain
+        found, plain = intervene.counterfactual.predictions, intervene.plain
         for comparison in self._asked.comparisons:
             if comparison.student == intervene.intervention:
                 self._compare(comparison, MEASURED, found)
@@ -75,7 +75,7 @@ class ByPair(Metric):
     def note_untrained(self, intervene: Intervened) -> None:
         for comparison in self._asked.comparisons:
             if comparison.student == intervene.intervention:
-                self._compare(comparison, "untrained_student", intervene.answer.predictions)
+                self._compare(comparison, "untrained_student", intervene.counterfactual.predictions)
 
     @property
     def _taught(self) -> Predictions:
@@ -120,7 +120,7 @@ class ByPair(Metric):
         return [np.bincount(row, weights=guess.double().numpy(), minlength=noted.pairs) for guess in guesses]
 
 
-class UntrainedByPair(Metric):
+class UntrainedByPair(Observer):
     """Observes an untrained student for a student's arrays."""
 
     def __init__(self, arrays: ByPair) -> None:

@@ -23,7 +23,7 @@ def test_a_recipe_of_another_command_is_said(command: Command, given: Command, t
     (tmp_path / "a.yaml").write_text(OF[given][1])
     with pytest.raises(ValueError) as caught:
         OF[command][0](tmp_path / "a.yaml")
-    hint = f"since it is one of `causalkd {given}` by its keys; call that, or correct it"
+    hint = f"its keys are those of a recipe for `causalkd {given}`: call that command, or correct the keys"
     assert (hint in str(caught.value)) == (command != given)
 
 

@@ -211,7 +211,7 @@ def test_a_message_is_at_most_a_page() -> None:
 @pytest.mark.parametrize(
     ("change", "instead"),
     [
-        ("training.steps=100", "give students.*.training.steps instead, or a student's name in the place of *"),
+        ("training.steps=100", "give students.*.training.steps instead, or a student's name instead of *"),
         ("training={steps: 100}", "give students.*.training.steps instead"),
         ("training.epochs=2", "give students.*.training.epochs instead, with students.*.training.steps null"),
     ],

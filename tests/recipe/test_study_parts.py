@@ -26,7 +26,7 @@ def test_a_further_task_has_a_label() -> None:
     [
         ("training.steps", "is the budget's"),
         ("training.epochs", "is the budget's"),
-        ("data.seed", "is no key of a student's `training` or `objectives`"),
+        ("data.seed", "is not a key of a student's `training` or `objectives`"),
     ],
 )
 def test_what_cannot_be_chosen(field: str, words: str) -> None:

@@ -67,7 +67,7 @@ def test_what_may_not_be_concluded_is_of_this_run():
     students = tuple(dataclasses.replace(each, objectives={"response_kd": 1.0}) for each in trained.students)
     plain = not_concluded(dataclasses.replace(trained, students=students, differences=()))
     assert not any("trained there" in each for each in plain)
-    assert plain[-1].startswith("that students are equal where no difference is shown")
+    assert plain[-1].startswith("that students are equal because no difference is shown")
     assert not any("equal" in each for each in not_concluded(example_report(("kd",))))
 
 

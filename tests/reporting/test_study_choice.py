@@ -65,7 +65,7 @@ def test_a_setting_without_a_result_of_every_seed_is_not_taken(tmp_path: Path) -
 
 
 def test_a_measure_that_was_not_taken_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"choose\.by is 'f1', which was not measured of one; there are accuracy, "):
+    with pytest.raises(ValueError, match=r"choose\.by is 'f1', which was not measured for one; there are accuracy, "):
         choices(*_tried(tmp_path, by="f1"))  # type: ignore[arg-type]
     assert choices(*_tried(tmp_path, by="agreement"))[0].measure == "agreement"  # type: ignore[arg-type]
 

@@ -50,7 +50,7 @@ def test_a_student_within_its_baselines_is_no_evidence(report):
 def test_few_pairs_and_unreachable_sites_say_nothing():
     for report in (two_sites(lambda *_: 1.0, effective=29), two_sites(lambda *_: 1.0, reachable=False)):
         assert verdict(report)[0].startswith("Nothing can be concluded: no aligned site")
-        assert student_sentences(report) == ("student: no site says anything.",)
+        assert student_sentences(report) == ("student: no site has enough effective pairs.",)
     assert verdict(two_sites(lambda *_: 1.0, effective=29))[-1].startswith("Few effective pairs: at 1 of 1 ")
 
 

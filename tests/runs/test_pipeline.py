@@ -263,6 +263,6 @@ def test_faults_of_both_stages_are_told_before_anything_is_trained(place: Path, 
 def test_a_folder_with_something_else_is_refused(place: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("")
-    with pytest.raises(ValueError, match="holds something that is no pipeline"):
+    with pytest.raises(ValueError, match="holds something that is not a pipeline"):
         runs.run_pipeline(PipelineRecipe.parse(plain(place, tmp_path / "run")))
     assert not RunFolder(tmp_path / "run" / "distill").path.exists()

@@ -75,7 +75,7 @@ def test_a_dry_run_asks_nothing_of_the_hub_and_lists_every_file_with_its_size(ru
     hub, told = Hub(), []
     upload = push(run, "me/student", student="kd", dry_run=True, api=hub, tell=told.append)
     assert hub.calls == [] and told[0].startswith(
-        f"me/student (a private repository, unless it exists): {len(upload.files)} files, "
+        f"me/student (private, if it is created now): {len(upload.files)} files, "
     )
     for name, path in upload.files.items():
         assert f"  {name}  {path.stat().st_size:,}" in told

@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path, monkeypa
         (
             "cola",
             "accuracy",
-            "choose.by is 'accuracy', which is no measure of cola; choose one of matthews_correlation, ",
+            "choose.by is 'accuracy', which is not a measure of cola; choose one of matthews_correlation, ",
         ),
         ("squad", None, "choose: of squad, the windows of one question would be among the examples and held out"),
     ):
@@ -128,13 +128,13 @@ def test_what_cannot_be_is_refused_before_a_cell_begins(tmp_path: Path, monkeypa
             run_study(small_study(tmp_path, choose=choose, grid={"data.task": ["planted", task]}))
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("a note")
-    with pytest.raises(ValueError, match="out holds something that is no study; choose another `output`"):
+    with pytest.raises(ValueError, match="out holds something that is not a study; choose another `output`"):
         run_study(small_study(tmp_path))
     (tmp_path / "out").unlink()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "recipe.yaml").write_text("name: a run\n")
     for call in (run_study, read_study):
-        with pytest.raises(ValueError, match="out holds something that is no study"):
+        with pytest.raises(ValueError, match="out holds something that is not a study"):
             call(small_study(tmp_path))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["recipe.yaml"]
     monkeypatch.setattr("causalkd.runs.study.all_processes", lambda: Processes(2, 1))

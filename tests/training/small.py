@@ -16,7 +16,7 @@ from causalkd.objectives.base import Weighted
 from causalkd.objectives.diito import DIITO
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.training.callbacks import EpochOfData
+from causalkd.training.callbacks import SetEpoch
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import PAD, tiny
 
@@ -92,7 +92,7 @@ def trainer(
         args=TrainingArguments(str(folder), **{**chosen, **options}),
         train_dataset=data,
         data_collator=PairingCollator(rows, ALIGNMENT.policies(), PAD, group=group),
-        callbacks=[EpochOfData(data)],
+        callbacks=[SetEpoch(data)],
         compile_blocks=compile_blocks,
         optimizers=optimizers,
     )

@@ -18,7 +18,7 @@ from causalkd.objectives.cached_predictions import OutputCache
 from causalkd.objectives.diito import DIITO, DIITOHidden
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
-from causalkd.training.callbacks import EpochOfData
+from causalkd.training.callbacks import SetEpoch
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
 from tests.tiny import PAD, tiny
@@ -89,7 +89,7 @@ def _trained(
     terms = {name: Weighted(1.0, objective) for name, objective in chosen.items()}
     trainer = DistillationTrainer(
         *(student, terms, teacher), memory=memory, args=arguments, train_dataset=data, data_collator=collator,
-        callbacks=[EpochOfData(data)],
+        callbacks=[SetEpoch(data)],
     )  # fmt: skip
     trainer.train()
     return trainer
@@ -137,7 +137,7 @@ def test_atkd_counts_what_a_short_memory_would_change(tmp_path: Path) -> None:
         finished.append(logged(_trained(tmp_path, times, chosen, teacher, student, TeacherCache(teacher)), "term/atkd"))
     assert finished[1] == pytest.approx(finished[0], rel=1e-9)
     teacher, student = _models()
-    with pytest.raises(ValueError, match="a teacher cache with top_k makes it say something else in later epochs"):
+    with pytest.raises(ValueError, match="a teacher cache with top_k changes these from the second epoch on"):
         _trained(tmp_path, 4, {"atkd": ATKD(split="running")}, teacher, student, TeacherCache(teacher, top_k=5))
 
 

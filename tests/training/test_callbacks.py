@@ -7,7 +7,7 @@ import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet
-from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile, WhenTrainingBegins, read_rows
+from causalkd.training.callbacks import EvaluateAtSave, MetricsFile, OnTrainBegin, SetEpoch, read_rows
 
 LOGS = {"loss": 0.5, "term/task": 0.25, "learning_rate": 0.1, "grad_norm": 1.0, "epoch": 0.5}
 
@@ -93,7 +93,7 @@ def test_a_damaged_row_is_named_by_its_line(tmp_path: Path, line: bytes) -> None
 
 def test_the_data_get_their_epoch(args: TrainingArguments) -> None:
     examples = ExampleSet([{"input_ids": [1, 2]}])
-    told = EpochOfData(examples)
+    told = SetEpoch(examples)
     for epoch, expected in ((0.0, 0), (0.8, 0), (1.0, 1), (2.0, 2)):  # resumed within epoch 0: still epoch 0
         told.on_epoch_begin(args, _at(0, epoch=epoch), TrainerControl())
         assert examples[0]["epoch"] == expected
@@ -107,11 +107,11 @@ def test_what_is_saved_is_measured_where_checkpoints_are(
 ) -> None:
     args = TrainingArguments(str(tmp_path), eval_strategy=strategy, eval_steps=7, report_to="none")
     control = TrainerControl(should_save=saved)
-    MeasureWhatIsSaved().on_step_end(args, TrainerState(), control)
+    EvaluateAtSave().on_step_end(args, TrainerState(), control)
     assert control.should_evaluate == measured
 
 
 def test_something_is_done_when_training_begins(args: TrainingArguments) -> None:
     done: list[str] = []
-    WhenTrainingBegins(lambda: done.append("begun")).on_train_begin(args, _at(0), TrainerControl())
+    OnTrainBegin(lambda: done.append("begun")).on_train_begin(args, _at(0), TrainerControl())
     assert done == ["begun"]

@@ -9,19 +9,19 @@ from safetensors.torch import load_file
 from causalkd.objectives.base import Weighted
 from causalkd.objectives.hidden_kd import HiddenKD
 from causalkd.objectives.response_kd import ResponseKD
-from causalkd.training.objective_parameters import Learned
+from causalkd.training.objective_parameters import ObjectiveParameters
 from tests.training.small import models, objectives, trainer
 
 
-def _learned(seed: int = 0) -> Learned:
+def _learned(seed: int = 0) -> ObjectiveParameters:
     teacher, student = models()
     projected = HiddenKD(teacher, student, projection=True, seed=seed)
-    return Learned({"response_kd": Weighted(1.0, ResponseKD()), "hidden_kd": Weighted(1.0, projected)})
+    return ObjectiveParameters({"response_kd": Weighted(1.0, ResponseKD()), "hidden_kd": Weighted(1.0, projected)})
 
 
 def test_only_objectives_with_parameters_have_any() -> None:
     assert [tuple(parameter.shape) for parameter in _learned().parameters] == [(32, 32)]
-    nothing = Learned({"response_kd": Weighted(1.0, ResponseKD())})
+    nothing = ObjectiveParameters({"response_kd": Weighted(1.0, ResponseKD())})
     assert nothing.parameters == []
 
 
@@ -35,7 +35,7 @@ def test_saved_and_read_back(tmp_path: Path) -> None:
 
 
 def test_nothing_learned_writes_and_reads_nothing(tmp_path: Path) -> None:
-    nothing = Learned({"response_kd": Weighted(1.0, ResponseKD())})
+    nothing = ObjectiveParameters({"response_kd": Weighted(1.0, ResponseKD())})
     nothing.save(tmp_path)
     nothing.load(tmp_path)
     assert list(tmp_path.iterdir()) == []

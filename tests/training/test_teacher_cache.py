@@ -104,10 +104,10 @@ def test_nothing_else_is_recalled() -> None:
 
 def test_a_map_is_recalled_by_students_of_another_seed() -> None:
     teacher, _ = models()
-    cache, asked = TeacherCache(teacher), ADKD(*models()).asked
-    cache.keep(asked.key, BATCH, ANSWER)
-    assert cache.recall(ADKD(*models(), seed=3).asked.key, BATCH) is not None
-    assert cache.recall(ADKD(*models(), steps=2).asked.key, BATCH) is None
+    cache, query = TeacherCache(teacher), ADKD(*models()).query
+    cache.keep(query.key, BATCH, ANSWER)
+    assert cache.recall(ADKD(*models(), seed=3).query.key, BATCH) is not None
+    assert cache.recall(ADKD(*models(), steps=2).query.key, BATCH) is None
 
 
 def test_the_limit_is_kept_and_the_first_rows_stay() -> None:

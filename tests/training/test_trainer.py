@@ -105,10 +105,12 @@ def test_the_teacher_is_untouched(tmp_path: Path) -> None:
 
 def test_a_training_that_diverges_ends_with_a_word(tmp_path: Path) -> None:
     spoilt = trainer(tmp_path, models(), learning_rate=1e30)
-    with pytest.raises(ValueError, match=r"at step \d no number: .*term/task.* The training has diverged; lower"):
+    with pytest.raises(
+        ValueError, match=r"at step \d these values are not finite: .*term/task.* The training has diverged; lower"
+    ):
         spoilt.train()
     spoilt.student.model.classifier.bias.data[0] = math.nan
-    with pytest.raises(ValueError, match=r"weights, such as .*, hold what is no number. The training has diverged"):
+    with pytest.raises(ValueError, match=r"weights, such as .*, are not finite. The training has diverged"):
         spoilt.check_weights()
 
 
@@ -164,7 +166,7 @@ def test_a_term_of_weight_0_is_logged_and_reaches_no_weight(tmp_path: Path) -> N
     assert same(weights(alone.student), weights(beside.student)) and logged(alone) == logged(beside)
     assert all(value > 0 for value in logged(beside, "term/kd"))
     infinite = trainer(tmp_path, models(), {**terms, "infinite": Weighted(0.0, _Infinite())})
-    with pytest.raises(ValueError, match="no number: term/infinite"):
+    with pytest.raises(ValueError, match="not finite: term/infinite"):
         infinite.train()  # still told, since a term that is no number shows that something is wrong
 
 

@@ -14,7 +14,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from causalkd.alignment.basis import Basis, orthonormal
-from causalkd.models.adapters import TabledAdapter, adapter_for, is_known
+from causalkd.models.adapters import TableAdapter, adapter_for, is_known
 from causalkd.models.hooks.find_hook_points import find_hook_points
 from causalkd.models.hooks.hook_points import HookPoint
 
@@ -29,7 +29,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 _BY_HEAD = "head_attention_value_output"
 _LEARNED = "give the trained LowRankRotatedSpaceIntervention as intervention"
 _NOT_VANILLA = f"but only VanillaIntervention is supported; of what was learned {_LEARNED}"
-# Fields of a representation that must be None, and what they would make of it.
+# Fields of a representation that must be None, and what they would turn it into.
 _REFUSED_FIELDS: dict[str, str] = {
     "low_rank_dimension": f"to be learned; {_LEARNED}",
     "latent_dim": f"to be learned; {_LEARNED}",
@@ -39,7 +39,7 @@ _REFUSED_FIELDS: dict[str, str] = {
     "hidden_source_representation": "a constant source; here a source is always an input",
 }
 _OF_SITES = ("layer", "component", "unit", "subspace_partition")
-# What pyvene sets when it builds an `IntervenableModel`, beside what is read here.
+# Fields that pyvene sets when it builds an `IntervenableModel`, besides those that are read here.
 _BUILT = {"model_type", "sorted_keys", "intervention_dimensions"}
 _OF_CONFIG = {"representations", "intervention_types", "mode", "intervention_constant_sources", *_BUILT}
 
@@ -60,7 +60,7 @@ class PlainConfig:
 
 
 def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) -> PlainConfig:
-    """Reads an `IntervenableConfig`, or what pyvene makes one from; it is not changed."""
+    """Reads an `IntervenableConfig`, or a value from which pyvene makes one; it is not changed."""
     if not isinstance(config, PretrainedConfig):
         given = [config] if isinstance(config, Mapping | pyvene.RepresentationConfig) else list(config)
         try:
@@ -144,14 +144,14 @@ def teach_model(model: PreTrainedModel) -> None:
         ValueError: TransformerLens has no adapter for the class, or its layers share blocks.
     """
     adapter = adapter_for(model)
-    if isinstance(adapter, TabledAdapter) and adapter.repeats:
+    if isinstance(adapter, TableAdapter) and adapter.repeats:
         raise ValueError(
             f"the layers of {type(model).__name__} share a block, and pyvene names a layer by its block; use "
             "causalkd's own interchange, which counts the calls"
         )
     blocks = adapter.translate_transformer_lens_path("blocks")
     hook_points = [hook_point for hook_point in find_hook_points(adapter, model) if hook_point.layer == 0]
-    dimensions = _dimensions(model.config, {hook_point.component: hook_point for hook_point in hook_points})
+    dimensions = _dimensions(model.config)
     modules = {hook_point.component: _module(hook_point, blocks) for hook_point in hook_points}
     cls = type(model)
     type_to_module_mapping[cls] = {**type_to_module_mapping.get(cls, {}), **modules}
@@ -161,7 +161,7 @@ def teach_model(model: PreTrainedModel) -> None:
 
 @functools.cache
 def _learn(cls: type) -> None:
-    """Adds a class, using a small model of one block; keeps pyvene's own entry where that fails."""
+    """Adds a class, using a small model of one block; keeps pyvene's own entry if that fails."""
     if not issubclass(cls, PreTrainedModel) or cls.config_class is None or not is_known(cls):
         return
     try:
@@ -182,11 +182,11 @@ def _module(hook_point: HookPoint, blocks: str) -> tuple[Any, ...]:
     return (path, hook, (split_head_and_permute, "n_head")) if hook_point.component == _BY_HEAD else (path, hook)
 
 
-def _dimensions(config: PretrainedConfig, hook_points: Mapping[str, HookPoint]) -> dict[str, tuple[str, ...]]:
+def _dimensions(config: PretrainedConfig) -> dict[str, tuple[str, ...]]:
     """Widths as names in a config, because pyvene keeps one entry for models of every size.
 
-    Where a width is left out a vanilla intervention takes all columns. The attention's values are, where the config has
-    a `head_dim`: pyvene's notation has no product of two names, and its own `hidden_size` would take only a part.
+    If a width is left out, a vanilla intervention takes all columns. The width of the attention's values is left out if
+    the config has a `head_dim`: pyvene's notation has no product of two names, and `hidden_size` would be only a part.
     """
     text = config.get_text_config()
     prefix = next((f"{key}." for key, part in vars(config).items() if part is text), "")
@@ -227,7 +227,7 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
     types = config.intervention_types if isinstance(config.intervention_types, list) else [config.intervention_types]
     by_part = map(_representation, config.representations)
     if all(part.intervention_type is part.intervention is None for part in by_part):
-        # Otherwise pyvene copied them from the representations, which have answered for them.
+        # Otherwise pyvene copied them from the representations, which have been checked already.
         wrong = {_shown(kind): None for kind in types if kind is not pyvene.VanillaIntervention}
         faults += [f"intervention_types: {kind} given, {_NOT_VANILLA}" for kind in wrong]
     if any(config.intervention_constant_sources or ()):
@@ -243,7 +243,7 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
 
 
 def _site_fields(part: Any) -> dict[str, object]:
-    """What a `Site` has of a representation, under the same names."""
+    """The fields of a representation that a `Site` has, under the same names."""
     learned = _directions(part.intervention) if _is_learned(part) else None
     return {**{key: getattr(part, key) for key in _OF_SITES}, "basis": learned}
 

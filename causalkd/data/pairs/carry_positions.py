@@ -43,8 +43,8 @@ class _Pieces(NamedTuple):
     Attributes:
         starts: The position at which each begins.
         sizes: Its number of tokens.
-        at: The number of the piece that each position is in; any number outside of all.
-        offset: How many tokens of that piece lie before the position.
+        at: The number of the piece that each position is in; meaningless outside of all pieces.
+        offset: The number of tokens of that piece before the position.
         inside: Whether the position is in a piece.
     """
 
@@ -58,7 +58,7 @@ class _Pieces(NamedTuple):
     def of(
         cls, starts: Int[Tensor, "batch piece"], stops: Int[Tensor, "batch piece"], counted: Bool[Tensor, "batch pos"]
     ) -> "_Pieces":
-        """The pieces of which the token numbers are given, 0 for the first real token of the row."""
+        """The pieces with these token numbers, counted from 0 at the first real token of the row."""
         sizes = stops - starts
         starts = starts + counted.int().argmax(1, keepdim=True)
         places = torch.arange(counted.shape[1]).repeat(len(counted), 1)
@@ -77,10 +77,10 @@ def carry_positions(positions: Positions, base: Rows, source: Rows) -> tuple[Pos
     """The teacher's positions that the student can be intervened on at, and the student's.
 
     An intervention replaces a piece of base's text (see `shared_pieces`) by a piece of source's text, in each model
-    position by position. It is defined where the drawn positions pair all of the teacher's tokens of a piece of base
-    with all of those of a piece of source, in their order, and the student, too, has as many tokens in the one as in
-    the other. All other drawn positions are left out, in both models. So both models are intervened on at the very
-    same characters, and receive those of the very same characters.
+    position by position. This is possible if (1) the drawn positions pair all of the teacher's tokens of a piece of
+    base with all of those of a piece of source, in order, and (2) the student has equally many tokens in both. All
+    other drawn positions are left out, in both models. So both models are intervened on at exactly the same characters,
+    and receive the activations of exactly the same characters.
 
     Args:
         positions: Positions that were drawn on the teacher's tokens.
@@ -106,5 +106,5 @@ def carry_positions(positions: Positions, base: Rows, source: Rows) -> tuple[Pos
 
 
 def _received(taking: _Pieces, giving: _Pieces, giver: Int[Tensor, "batch piece"]) -> Int[Tensor, "batch pos"]:
-    """The position of source that corresponds to each of base, where base's pieces are replaced by source's."""
+    """The position of source that corresponds to each of base, if base's pieces are replaced by source's."""
     return giving.starts.gather(1, giver).gather(1, taking.at) + taking.offset

@@ -1,4 +1,4 @@
-"""The collator, from examples to batches: how the sources of the bases are drawn, and at which positions."""
+"""The collator, from examples to batches: it draws the sources of the bases, and the positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from causalkd.data.batch import (
     pad_labels,
     questions_of,
 )
-from causalkd.data.made_batches import MadeBatches
+from causalkd.data.lazy_batches import LazyBatches
 from causalkd.data.masking import Masking
 from causalkd.data.pairs.draw_positions import RowFacts, check_rows, draw_positions
 from causalkd.data.pairs.position_policy import PositionPolicy
@@ -89,7 +89,7 @@ class PairingCollator:
     masking: Masking | None = None
     """The corruption of base and source, for masked_lm; its labels replace the examples' own."""
     student_pad_id: int | None = None
-    """The padding of a student's own tokens, where the examples have them (see `read_twice`); None where not."""
+    """The padding of a student's own tokens, if the examples have them (see `read_twice`); else None."""
 
     def __post_init__(self):
         check_choice("side", self.side, get_args(PaddingSide))
@@ -106,7 +106,7 @@ class PairingCollator:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> NestedTensors:
         """The batch of some rows of an `ExampleSet`, in their order.
 
-        Raises ValueError for a batch of one row where sources come from the batch.
+        Raises ValueError for a batch of one row if sources come from the batch.
         """
         lacking = [name for name in ("index", "epoch") if name not in rows[0]]
         if lacking:
@@ -159,24 +159,24 @@ class PairingCollator:
         batch = Batch(inputs, labels, source_inputs, None, positions, base, answerable=answerable, questions=questions)
         return self._read_twice(replace(batch, source_labels=source_labels), rows, source_rows)
 
-    def in_order(self, size: int) -> MadeBatches:
+    def in_order(self, size: int) -> LazyBatches:
         """Batches of `size` of the examples, in their order."""
         rows = ExampleSet(self.examples)
-        return MadeBatches(len(rows), size, lambda here: Batch.from_tensors(self([rows[number] for number in here])))
+        return LazyBatches(len(rows), size, lambda here: Batch.from_tensors(self([rows[number] for number in here])))
 
     def of_pairs(
         self, base: Int[Tensor, "pairs"], source: Int[Tensor, "pairs"], key: Int[Tensor, "pairs"], size: int
-    ) -> MadeBatches:
+    ) -> LazyBatches:
         """Batches of `size` of these pairs, in their order; see `pair`."""
 
         def make(rows: range) -> Batch:
             here = slice(rows.start, rows.stop)
             return self.pair(base[here], source[here], key[here])
 
-        return MadeBatches(len(base), size, make)
+        return LazyBatches(len(base), size, make)
 
     def _read_twice(self, batch: Batch, rows: Sequence[Example], sources: Sequence[Example] = ()) -> Batch:
-        """The batch with what a student with another tokenizer reads, where there is one."""
+        """The batch with the rows of a student with another tokenizer, if there is one."""
         if self.student_pad_id is None:
             return batch
         return with_student(batch, rows, sources, self.student_pad_id, self.side)
@@ -241,7 +241,7 @@ def evaluation_pairs(
 
 
 def check_number(n: int, size: int) -> None:
-    """Raises ValueError where so many examples do not make `n` pairs, or none is asked for."""
+    """Raises ValueError if this many examples do not make `n` pairs, or `n` is not positive."""
     if not 1 <= n <= size * (size - 1):
         raise ValueError(
             f"{n} pairs were asked for, but {size} examples make {size * max(size - 1, 0)} pairs of two different "
@@ -262,7 +262,7 @@ def pair_batches(
 ) -> Sequence[Batch]:
     """Batches of pairs with separate sources, for verification; positions are drawn by the number of the pair.
 
-    Each batch is made when it is asked for, so that a million pairs need the memory of one batch. Raises ValueError as
+    Each batch is made on access, so that a million pairs need the memory of one batch. Raises ValueError as
     `PairingCollator` does.
     """
     collator = PairingCollator(
@@ -272,7 +272,7 @@ def pair_batches(
 
 
 def segment_spans(examples: Sequence[Example]) -> dict[str, Int[Tensor, "batch 2"]]:
-    """The segments of every example by name, as ranges of tokens; (-1, -1) where an example lacks one."""
+    """The segments of every example by name, as ranges of tokens; (-1, -1) if an example lacks one."""
     segments = [example.get("segments", {}) for example in examples]
     names = sorted({name for named in segments for name in named})
     return {name: torch.tensor([tuple(named.get(name, (-1, -1))) for named in segments]) for name in names}

@@ -1,7 +1,7 @@
 """Draw the token positions of an intervention in each row of a batch, by a position policy.
 
 Drawing happens in *token numbers* (0 is the first real token of a row) and is turned into positions of the padded row
-at the end, so padding is never drawn, on whichever side it stands.
+at the end, so padding is never drawn, on whichever side it is.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ class RowFacts:
     counted: Bool[Tensor, "batch pos"]
     """True at real tokens, false at padding."""
     masked: Bool[Tensor, "batch pos"] | None = None
-    """True at tokens that masked-language-model corruption chose; None where there is no corruption."""
+    """True at tokens that masked-language-model corruption chose; None if there is no corruption."""
     segments: Mapping[str, Int[Tensor, "batch 2"]] = field(default_factory=dict)
-    """The half-open range of token numbers in each row, by segment name; (-1, -1) where a row lacks it."""
+    """The half-open range of token numbers in each row, by segment name; (-1, -1) if a row lacks it."""
 
     @property
     def lengths(self) -> Int[Tensor, "batch"]:
@@ -165,7 +165,7 @@ class _Draw:
         return self._scattered(allowed, self._count(torch.minimum(allowed.sum(1), source_lengths)))
 
     def _segments(self) -> PairDrawing:
-        """Tokens of the named segments, one segment after the other; a span of them where a count is asked for."""
+        """Tokens of the named segments, one segment after the other; a span of them if the policy gives a count."""
         spans = [
             torch.stack([rows.segments[name] for name in self.policy.segments], 1) for rows in (self.base, self.source)
         ]

@@ -8,7 +8,7 @@ PolicyName = Literal["all", "consecutive", "scattered", "masked", "first", "last
 
 
 PairChoice = Literal["uniform", "same_length", "same_segments", "other_label", "both_right", "other_variable"]
-"""Which pairs of examples are used; `causalkd.data.pairs.selection` defines each."""
+"""The selections of pairs of examples; `causalkd.data.pairs.selection` defines each."""
 
 
 class PositionPolicy(BaseModel):
@@ -20,8 +20,8 @@ class PositionPolicy(BaseModel):
 
     For a student with another tokenizer, positions are drawn on the teacher's tokens and carried to the student's by
     characters: see `causalkd.data.pairs.carry_positions`. A piece of text that is whole tokens of both models, mostly a
-    word, is intervened on in both where each model has as many tokens of it as of the source's piece; all other drawn
-    positions are left out in both, special tokens that one model does not have included.
+    word, is intervened on in both if each model has as many tokens of it as of the source's piece; all other drawn
+    positions are left out in both, including special tokens that one model does not have.
     """
 
     model_config = ConfigDict(

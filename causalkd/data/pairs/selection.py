@@ -1,7 +1,7 @@
 """Select the pairs that a claim is tested on: any two examples, or only pairs that agree or differ in something.
 
-Most uniform pairs may show little: where base and source have the same prediction, an intervention changes nothing. A
-selection makes the test sharper and its claim narrower; the recipe records the selection.
+Most uniformly drawn pairs may show little: if base and source have the same prediction, an intervention changes
+nothing. A selection makes the test sharper and its claim narrower; the recipe records the selection.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from causalkd.data.pairs.collator import check_number, evaluation_pairs
 
 Pairs = tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]
 Fits = Callable[[Int[Tensor, "pairs"], Int[Tensor, "pairs"]], Bool[Tensor, "pairs"]]
-"""Which pairs are selected, given the numbers of their bases and sources."""
+"""The mask of selected pairs, given the numbers of their bases and sources."""
 
 
 _AT_ONCE = 1 << 18
-"""Of so many pairs at a time it is asked which are suitable, so that the memory does not grow with how few are."""
+"""The number of pairs that are tested at a time, so that the memory does not grow with how few are suitable."""
 
 
 def choose_pairs(examples: Sequence[Example], n: int, seed: int, fits: Fits) -> Pairs:

@@ -16,12 +16,12 @@ def with_student(
 ) -> Batch:
     """The batch with the same rows, sources and positions in the student's tokens as its `student`.
 
-    Of the positions those are left that are defined for both models (see `carry_positions`).
+    Only positions that are defined for both models are kept (see `carry_positions`).
 
     Args:
-        batch: In the teacher's tokens.
+        batch: The batch in the teacher's tokens.
         rows: The examples of base, as `read_twice` makes them.
-        sources: The examples of the sources of each row; none where the batch has no sources.
+        sources: The examples of the sources of each row; none if the batch has no sources.
         student_pad_id: The id of the student's padding.
         side: The side on which rows are padded.
     """

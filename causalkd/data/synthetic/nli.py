@@ -1,6 +1,6 @@
 """Planted natural-language inference: sentence pairs whose causal model is written down here.
 
-A sentence is *quantifier modifier noun verb*, for instance `every old dog strolls`; a hyphen stands for no modifier.
+A sentence is *quantifier modifier noun verb*, for instance `every old dog strolls`; a hyphen means no modifier.
 Nouns form a chain of subsets, verbs a taxonomy (a child is a subset of its parent, siblings exclude each other),
 modifiers are independent of everything, and a sentence presupposes that its noun phrase has members. The label says
 whether all models of the premise are models of the hypothesis (entailment), none is (contradiction), or neither:
@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerFast
 
 
 class Relation(IntEnum):
-    """How the premise's set relates to the hypothesis' set."""
+    """The relation of the premise's set to the hypothesis' set."""
 
     EQUAL = 0
     SUBSET = 1
@@ -71,7 +71,7 @@ SEGMENTS = {"premise": (1, 5), "hypothesis": (6, 10)} | {
 }
 """Named half-open ranges of token positions."""
 HELDOUT_FRAMES = np.add.outer(np.arange(len(NOUN_PARENTS)), 2 * np.arange(len(VERB_PARENTS))) % 5 == 0
-"""Which frames are held out, shape (nouns, verbs); every noun and every verb has frames on both sides."""
+"""The mask of frames that are held out, shape (nouns, verbs); every noun and every verb has frames on both sides."""
 
 ENTAILMENT, CONTRADICTION, NEUTRAL = range(3)
 
@@ -156,7 +156,7 @@ def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | 
 class PlantedNLI:
     """Draws planted inferences for classifiers; the same settings, split, n and seed give the same examples.
 
-    Raises ValueError for a share that is not one.
+    Raises ValueError for a share that is not between 0 and 1.
     """
 
     neutral_share: float = 1 / 3

@@ -37,15 +37,15 @@ class CausalModel(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneratedTask:
-    """How the examples of a task are made.
+    """The declaration of a generated task.
 
     Attributes:
         generator: Makes the examples and their tokenizer.
-        title: What the task is called in the line that says where examples came from.
-        causal_model: What is known of how the labels come about; None where nothing is.
+        title: The task's name in the line that says where examples came from.
+        causal_model: The known causal model of the labels; None if it is not known.
         single_variables: The variables of the causal model of which each has one value in an example.
         value_of: The value of one of these in an example, by which pairs are chosen that differ in it.
-        of_heldout: What a held-out example is turned into.
+        of_heldout: The function that is applied to every held-out example.
     """
 
     generator: Callable[[], Generator]
@@ -61,7 +61,7 @@ def _value_of(example: dict, variable: str) -> Any:
 
 
 def _answers_alone(example: dict[str, Any]) -> dict[str, Any]:
-    """Labels a held-out story at its answers alone, as what else comes next in it is mostly chance."""
+    """Labels a held-out story at its answers alone, since its other tokens are mostly chance."""
     answers = [span for name, span in example["segments"].items() if name.startswith("answer")]
     labelled = {place for start, stop in answers for place in range(start, stop)}
     label = [label if place in labelled else IGNORED for place, label in enumerate(example["label"])]

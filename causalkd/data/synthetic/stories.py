@@ -63,13 +63,13 @@ SEGMENTS = (
 )
 """Named half-open ranges of token positions."""
 HELDOUT = 4
-"""A story is held out where the indices of its four places add up to a multiple of this: a quarter of all stories."""
+"""A story is held out if the indices of its four places add up to a multiple of this: a quarter of all stories."""
 
 
 def solve(inputs: dict[str, np.ndarray], interventions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Every variable of the causal model, with those in `interventions` held at the values given.
 
-    inputs: the variables `INPUTS`, arrays of one shape. Where no fact is about the person asked for, which only an
+    inputs: the variables `INPUTS`, arrays of one shape. If no fact is about the person asked for, which only an
     intervention can bring about, the mention is the first fact.
     """
     held = interventions or {}
@@ -107,8 +107,8 @@ class PlantedLM:
         ids = _token_ids(persons, places, asked, rng.choice(len(TIMES), persons.shape, p=list(TIMES.values())))
         tokens = np.array(TOKENS)[ids]
         rows = [(row, " ".join(words[1:-1])) for row, words in zip(ids.tolist(), tokens.tolist(), strict=True)]
-        learnt = [{"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS)} for row, _ in rows]
-        return [example | {"text": text, "bytes": len(text)} for example, (_, text) in zip(learnt, rows, strict=True)]
+        examples = [{"input_ids": row, "label": [IGNORED, *row[1:]], "segments": dict(SEGMENTS)} for row, _ in rows]
+        return [example | {"text": text, "bytes": len(text)} for example, (_, text) in zip(examples, rows, strict=True)]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """A stock fast tokenizer, one token a word; encodes a story exactly as `examples` does."""

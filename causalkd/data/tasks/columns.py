@@ -25,7 +25,7 @@ def columns_of(kind: Kind, given: Mapping[str, str | Sequence[str]], table: Tabl
     used = [column for columns in found.values() for column in columns]
     twice = sorted({column for column in used if used.count(column) > 1})
     if twice:
-        faults.append(f"{', '.join(map(repr, twice))} would be used twice, which shows a model its own label")
+        faults.append(f"{', '.join(map(repr, twice))} would fill two roles, so a model could read its own label")
     if faults:
         raise ValueError(
             f"{table.origin} has the columns {few(table.columns)}: {'; '.join(faults)}. Correct `columns` of "
@@ -35,17 +35,17 @@ def columns_of(kind: Kind, given: Mapping[str, str | Sequence[str]], table: Tabl
 
 
 def _named(kind: Kind, role: str, given: str | Sequence[str], table: Table) -> tuple[tuple[str, ...], list[str]]:
-    """The given columns of a role, and what is wrong with them."""
+    """The given columns of a role, and their faults."""
     columns = (given,) if isinstance(given, str) else tuple(given)
     absent = [column for column in columns if column not in table.columns]
     faults = [f"`columns.{role}` names {absent}, which are not there"] if absent else []
     if len(columns) > (MOST_COLUMNS if role == "labels" else 2 if _may_be_pair(kind, role) else 1):
-        faults.append(f"`columns.{role}` names {len(columns)} columns, more than a model has texts")
+        faults.append(f"`columns.{role}` names {len(columns)} columns, more than the role can have")
     return columns, faults
 
 
 def _usual(kind: Kind, role: str, table: Table) -> tuple[tuple[str, ...], list[str]]:
-    """The columns of a role by their names, and what is wrong with them."""
+    """The columns of a role by their names, and their faults."""
     usual = ROW_KINDS[kind].roles[role]
     one, pair = usual_column(usual, table.columns), usual_pair(table.columns) if _may_be_pair(kind, role) else ()
     if one is not None and pair and one not in pair:

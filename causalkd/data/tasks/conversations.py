@@ -18,10 +18,10 @@ def conversation_examples(
     max_length: int,
     names: RowNames = AS_GIVEN,
 ) -> Tokenised:
-    """One example a conversation, labelled wherever the assistant writes, with what the template puts after its turn.
+    """One example per conversation, labelled at the assistant's turns and the template's tokens after each of them.
 
     Rows are cut to fit; those without a labelled token left are left out and counted. Segments are `prompt`, up to
-    the first labelled token, and `response`. Raises ValueError where there is no template, or it refuses a row.
+    the first labelled token, and `response`. Raises ValueError if there is no template, or it refuses a row.
     """
     cut = 0
 

@@ -1,4 +1,4 @@
-"""What the columns of CSV and TSV files are called, after a check that every row has a value for each of them."""
+"""The names of the columns of CSV and TSV files, after a check that every row has a value for each of them."""
 
 import csv
 import sys
@@ -18,10 +18,11 @@ _SHOWN = 5
 def columns_of_files(paths: Sequence[Path], separator: str) -> tuple[list[str], bool]:
     """The names of the columns of some files, and whether there is a row.
 
-    A column without a name, such as that of row numbers, is `Unnamed: 0`, by its place. Costs one reading of the files.
+    A column without a name, such as that of row numbers, is `Unnamed: 0`, by its number. Costs one reading of the
+    files.
 
-    Raises ValueError where the files have different columns, one column is named twice, or a row has more or fewer
-    values than there are columns: a reader would move its values to other columns.
+    Raises ValueError if the files have different columns, one column is named twice, or a row has more or fewer values
+    than there are columns: a reader would move its values to other columns.
     """
     headers, has_rows = {}, False
     for file in paths:
@@ -59,7 +60,7 @@ def _check_names(file: Path, names: list[str]) -> None:
 
 
 def _check_rows(file: Path, reader: Any, width: int) -> bool:
-    """Whether there are rows, all of this many values; blank lines are no rows."""
+    """Whether there are rows, all with this many values; blank lines do not count as rows."""
     before, found, faults = csv.field_size_limit(sys.maxsize), False, []
     line = reader.line_num + 1
     try:
@@ -88,7 +89,7 @@ def _check_rows(file: Path, reader: Any, width: int) -> bool:
 
 
 def refuse_swallowed_lines(rows: "Dataset", paths: Sequence[Path]) -> None:
-    """Refuses values with a tab and a line's end: a quote that nobody meant as one makes a value of whole lines."""
+    """Refuses values with a tab and a line's end: a quotation mark in a text can turn whole lines into one value."""
     compute: Any = import_module("pyarrow.compute")
     for column in rows.column_names:
         values = rows.with_format("arrow")[column]

@@ -65,7 +65,7 @@ def format_of(file: Path) -> str:
 def read_files(paths: Sequence[Path], kind: Kind | None = None) -> Table:
     """The rows of some files of one format, as one table; a text file of tagged words is in CoNLL's format.
 
-    Raises ValueError where they differ in format, or a file cannot be read.
+    Raises ValueError if they differ in format, or a file cannot be read.
     """
     name = _one_format({file: FORMATS.get(file.suffix.lower()) or format_of(file) for file in paths})
     if name == "json":
@@ -95,7 +95,7 @@ def _one_format(formats: Mapping[Path, str]) -> str:
 def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]:
     """The names of the splits of a hub data set.
 
-    Raises ValueError where there is no such data set, or the hub cannot be reached.
+    Raises ValueError if there is no such data set, or the hub cannot be reached.
     """
     import datasets
 
@@ -107,7 +107,7 @@ def hub_splits(name: str, config: str | None, revision: str | None) -> list[str]
 def read_hub(name: str, config: str | None, revision: str | None, split: str) -> Table:
     """The rows of one split of a hub data set; a split may be a slice, such as `train[:10%]`.
 
-    Raises ValueError where there is no such data set or split, or the hub cannot be reached.
+    Raises ValueError if there is no such data set or split, or the hub cannot be reached.
     """
     import datasets
 
@@ -161,7 +161,7 @@ def _read_csv(paths: list[Path], separator: str = ",") -> "Dataset":
 
 
 def _read_json(paths: list[Path]) -> "Dataset | None":
-    """Objects in a list, or one after the other; None where all lists are empty."""
+    """Objects in a list, or one after the other; None if all lists are empty."""
     starts = {file: _start(file) for file in paths}
     other = [f"{file} ({start[:30]!r})" for file, start in starts.items() if not re.match(r"\{|\[\s*[{\]]", start)]
     if other:
@@ -182,11 +182,11 @@ def _read_json(paths: list[Path]) -> "Dataset | None":
 
 
 def _as_written(rows: "Dataset", paths: Sequence[Path]) -> "Dataset":
-    """The rows of JSON files with every text as it is in the file: columns with times are read anew, into memory."""
+    """The rows of JSON files with every text as it is in the file: columns with times are read again, into memory."""
     from datasets import Dataset, Features, concatenate_datasets
 
     objects = [each for file in paths for each in _objects(file.read_text(encoding="utf-8-sig"))]
-    # The types are kept but for the times: of a column with values of several types none would be found anew.
+    # All types but the times are kept: for a column with values of several types none would be found again.
     features = {name: _without_times(feature) for name, feature in rows.features.items()}
     changed = Features({name: each for name, each in features.items() if each != rows.features[name]})
     texts = Dataset.from_dict({name: [each.get(name) for each in objects] for name in changed}, changed)
@@ -236,7 +236,7 @@ def _find_json_faults(paths: list[Path]) -> None:
 
 
 def _load(builder: str, paths: list[Path], **options: Any) -> "Dataset":
-    """The rows of files, from the cache where these contents have been read before.
+    """The rows of files, from the cache if these contents have been read before.
 
     The library knows files by their path and time alone, which another version from an archive may share.
     """

@@ -1,4 +1,4 @@
-"""Folders that say themselves what their splits are: of `save_to_disk`, or a copy of a hub data set with its card."""
+"""Folders that declare their splits: those of `save_to_disk`, and copies of hub data sets with their cards."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _SAVED = ("dataset_dict.json", "state.json")
-"""What `datasets` writes beside the rows of a data set of several splits, and of one."""
+"""The files that `datasets` writes with the rows of a data set of several splits, and of one."""
 
 
 def is_saved(path: str) -> bool:
@@ -24,7 +24,7 @@ def declares_splits(path: str) -> bool:
 def saved_splits(path: str) -> dict[str, "Dataset"]:
     """The splits of a folder that `save_to_disk` wrote; a data set without splits is `train`.
 
-    Raises ValueError where it cannot be read.
+    Raises ValueError if it cannot be read.
     """
     import datasets
 

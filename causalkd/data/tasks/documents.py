@@ -24,7 +24,7 @@ from causalkd.files.digests import files_digest
 _AT_ONCE = 16
 """The number of pieces that are tokenised at once."""
 _MADE_BY = files_digest(Path(module) for module in (__file__, encoding_module.__file__, pieces_module.__file__))
-"""The code that makes blocks: those that another version of it made and that are still kept may be others."""
+"""The version of the code that makes blocks: blocks of other versions, which may still be cached, may differ."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RowText:
     rows: Any
     column: str
     bounds: tuple[int, ...] | None = None
-    """The first row of each piece of one long text, and the number of rows; None where each row is a document."""
+    """The first row of each piece of one long text, and the number of rows; None if each row is a document."""
     names: RowNames = AS_GIVEN
 
     @classmethod
@@ -99,7 +99,7 @@ class MappedExamples(Sequence[dict[str, Any]]):
     """Blocks of tokens in a memory-mapped file, as examples.
 
     Attributes:
-        left_over: The last token of the text where it would be a row of its own with nothing to learn.
+        left_over: The last token of the text if it would be a row of its own with nothing to learn.
     """
 
     def __init__(self, table: Any, causal: bool, typed: bool):
@@ -129,7 +129,7 @@ class MappedExamples(Sequence[dict[str, Any]]):
         example["segments"] = {"text": (row["start"], row["stop"])}
         if self.causal:
             # Nothing is before a first token to predict it from, except padding in a row padded on the left. An end
-            # token after every row is no end of the text: those of documents stand between them.
+            # token after every row is not an end of the text: those of documents are between them.
             first, stop = max(row["start"], 1), row["stop"]
             example["label"] = [IGNORED] * first + ids[first:stop] + [IGNORED] * (len(ids) - stop)
             example["bytes"] = row["bytes"]
@@ -149,11 +149,11 @@ def block_rows(
     """The documents as one stream of tokens, cut into rows of `max_length` that each have the special tokens of a
     text.
 
-    An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; a single token
-    with nothing to learn is none, but `left_over`. With a `limit`, pieces (rows of a table, documents that a pattern
-    finds, or else 64 KiB of a file) are drawn by `seed` and tokenised until they make so many rows, which neighbours
-    of one piece are; each piece is then a document of its own. `begins` is a pattern of the line that begins a document
-    inside a text.
+    An end-of-sequence token, if the tokenizer has one, separates documents. The last row may be shorter; if it were a
+    single token with nothing to learn, it is dropped and kept as `left_over`. With a `limit`, pieces are drawn by
+    `seed` and tokenised until they give `limit` rows; a piece is a row of a table, a document found by `begins`, or
+    64 KiB of a file. Each drawn piece is a document of its own, and its rows are neighbours. `begins` is a pattern of
+    the line that begins a document inside a text.
     """
     from datasets import Dataset, Features, List, Value
     from datasets.exceptions import DatasetGenerationError

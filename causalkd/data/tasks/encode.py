@@ -12,7 +12,7 @@ from causalkd.files.refusals import refused
 
 
 def room_for_blocks(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
-    """Tokens of text in a row of `max_length` beside its special tokens; ValueError where there are none."""
+    """Tokens of text in a row of `max_length` besides its special tokens; ValueError if there are none."""
     before, after = special_tokens_around(tokenizer)
     size = max_length - len(before) - len(after)
     check_room(size, tokenizer, max_length)
@@ -25,10 +25,10 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 
 
 def token_bytes(tokenizer: PreTrainedTokenizerBase, encoding: Encoding, text: str) -> list[int]:
-    """The UTF-8 bytes of a text that each of its tokens stands for, whatever the tokenizer makes of their characters.
+    """The UTF-8 bytes of a text that each of its tokens represents, whatever the tokenizer makes of their characters.
 
-    What lies between two tokens, such as a space that has none, belongs to the second, and what follows the last one to
-    it; a character of several tokens belongs to the first. Special tokens that the text names have no bytes.
+    Characters between two tokens, such as a space without a token, belong to the second, and those after the last token
+    to the last; a character of several tokens belongs to the first. Special tokens that the text names have no bytes.
     """
     offsets, ids = encoding.offsets, encoding.ids
     ends = np.maximum.accumulate([0, *(stop for _, stop in offsets)])
@@ -39,14 +39,14 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase, encoding: Encoding, text: st
         ends = np.concatenate([[0], widths.cumsum()])[ends]
     sizes, special = np.diff(ends).tolist(), set(tokenizer.all_special_ids)
     for place in (place for place, token in enumerate(ids) if token in special):
-        # Where the text does not name it, it is the token of a word that the tokenizer does not know.
+        # If the text does not name it, it is the token of a word that the tokenizer does not know.
         if text[slice(*offsets[place])].strip() == tokenizer.convert_ids_to_tokens(ids[place]):
             sizes[place] = 0
     return sizes
 
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, rows: Iterable[Sequence[int]]) -> float:
-    """The share of the tokens of some rows, without special ones, that stand for what a vocabulary lacks."""
+    """The share of unknown tokens among the tokens of some rows, without special ones."""
     unknown = tokenizer.unk_token_id
     special = [token for token in tokenizer.all_special_ids if token != unknown]
     tokens = [token for row in rows for token in row if token not in special]
@@ -129,7 +129,7 @@ def check_room(room: int, tokenizer: PreTrainedTokenizerBase, max_length: int) -
 
 @dataclass(frozen=True)
 class RowNames:
-    """How rows are named in messages: by their numbers in their file, whichever of them were drawn."""
+    """The names of rows in messages: their numbers in their file, whichever of them were drawn."""
 
     origin: str = ""
     numbers: Sequence[int] | None = None
@@ -146,7 +146,7 @@ class RowNames:
 
     @property
     def of(self) -> str:
-        """Where the rows came from, after a row that is named."""
+        """The origin of the rows, written after a row's name."""
         return f" of {self.origin}" if self.origin else ""
 
 

@@ -1,4 +1,4 @@
-"""Where each token of a row stands in its texts, on one axis for all tokenizers."""
+"""The extent of each token of a row in its texts, on one axis for all tokenizers."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -11,9 +11,9 @@ from causalkd.data.pieces import Extent
 def extents(encoding: Encoding, texts: Sequence[str]) -> list[Extent]:
     """The half-open range of every token of a row on an axis that does not depend on the tokenizer.
 
-    On the axis stand, one after the other, the characters of the texts that are no white space; and before the first
-    text, between texts, and after the last one, a single place for all special tokens there. White space has no place,
-    since tokenizers differ in which token it belongs to.
+    The axis consists of the characters of the texts without white space, one after the other; and before the first
+    text, between texts, and after the last one, of a single point for all special tokens there. White space is not on
+    the axis, since tokenizers differ in which token it belongs to.
 
     Args:
         encoding: The row, as a fast tokenizer encodes it.

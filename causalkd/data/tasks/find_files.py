@@ -1,4 +1,4 @@
-"""Which data files a path names, of which format and split they are; no search goes on without end."""
+"""The data files that a path names, with their formats and splits; no search goes on without end."""
 
 import fnmatch
 import os
@@ -30,16 +30,16 @@ _SPLIT_NAMES = {
     "validation": ("validation", "valid", "dev", "val", "eval", "evaluation"),
     "test": ("test", "testing"),
 }
-"""How the name of a file in a folder, or of a split on the hub, shows which split it is."""
+"""The patterns by which the name of a file in a folder, or of a split on the hub, shows its split."""
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
-"""What lies in the folder of a virtual environment."""
+"""The files by which the folder of a virtual environment is recognised."""
 _RUN = {"recipe.yaml", "data.json"}
 _WRITTEN_HERE = (
     {"study.yaml", "cells.jsonl"},
     {"study.yaml", "step_costs.json"},
     {"pipeline.yaml", "results.json"},
 )
-"""What lies in the folder of a run, and in that of a study or a pipeline, whose files are results and no data."""
+"""The files by which the folder of a run, a study or a pipeline is recognised, whose files are results and not data."""
 
 
 def find_files(path: str) -> list[Path]:
@@ -49,7 +49,7 @@ def find_files(path: str) -> list[Path]:
     folders, and folders of runs, studies and pipelines are not entered, neither in a folder nor by the `**` of a
     pattern.
 
-    Raises ValueError where a folder cannot be read, and after `MOST_ENTRIES` files and folders.
+    Raises ValueError if a folder cannot be read, and after `MOST_ENTRIES` files and folders.
     """
     place = Path(path)
     if place.is_file():

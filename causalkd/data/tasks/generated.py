@@ -1,4 +1,4 @@
-"""Tasks of the table that are generated instead of read: their examples, and what is known of how labels come about."""
+"""Tasks of the table that are generated instead of read: their examples and the known causal model of their labels."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SPLITS = {"train": ("train", 50_000), "validation": ("heldout", 2_000)}
 
 
 def generated_task(task: str) -> GeneratedTask | None:
-    """How the examples of a task are made; None for a task that is read, or that is not in the table."""
+    """The declaration of a generated task; None for a task that is read, or that is not in the table."""
     spec = TASKS.get(task)
     return None if spec is None or spec.generated is None else imported(spec.generated)
 

@@ -55,7 +55,7 @@ _NUMBERS = ("index", "id", "idx")
 def glue_test(task: str) -> GlueTest:
     """The test set of a task.
 
-    Raises ValueError where the task is none of GLUE's.
+    Raises ValueError if the task is not one of GLUE's.
     """
     if task not in GLUE_TESTS:
         raise ValueError(
@@ -70,7 +70,7 @@ class UnlabelledRows:
 
     tokenised: Tokenised
     numbers: tuple[str, ...]
-    """What the file calls each row; counted from 0 where it has no such column."""
+    """The file's own number of each row; counted from 0 if it has no such column."""
     origin: str
 
 

@@ -1,4 +1,4 @@
-"""What the rows of a table are for, guessed from the names of its columns, and where those do not say, from values."""
+"""The kind of a table's rows, guessed from the names of its columns, and if those do not tell, from values."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _MOST_CLASSES = 20
 def guess_kind(table: Table) -> Kind:
     """The kind of rows that the columns suggest.
 
-    Raises ValueError where they suggest no kind.
+    Raises ValueError if they suggest no kind.
     """
     names = table.columns
     for kind in ("chat", "question_answering", "token_classification", "instructions"):
@@ -67,7 +67,7 @@ def guess_columns(table: Table, kind: Kind) -> dict[str, str]:
 
 
 def _mean_words(values: list[Any]) -> float:
-    """How many words a value has on average; 0 where the values are no texts."""
+    """The mean number of words of a value; 0 if the values are not texts."""
     texts = [value for value in values if isinstance(value, str)]
     return sum(len(text.split()) for text in texts) / len(values) if len(texts) == len(values) else 0.0
 

@@ -52,7 +52,7 @@ def prompt_ids(
 ) -> list[list[int]]:
     """The tokens of each row's prompt, up to the start of the response.
 
-    Raises ValueError where a chat template is asked for and the tokenizer has none, or it refuses a row, or there is no
+    Raises ValueError if a chat template is requested and the tokenizer has none, or it refuses a row, or there is no
     such style.
     """
     check_choice("prompt", style, get_args(PromptStyle))
@@ -142,8 +142,8 @@ def apply_template(
         turns: Roles and contents, in the template's form.
         tokenizer: The tokenizer, which has a template.
         prompt: Whether to add the prefix of the next reply.
-        what: What the turns are, in messages.
-        remedy: What to do besides correcting the template, up to that word.
+        what: The name of the turns in messages.
+        remedy: The advice besides correcting the template, up to that word.
 
     Raises:
         ValueError: The template refuses the turns.

@@ -13,7 +13,7 @@ Kind = Literal[
     "instructions",
     "chat",
 ]
-"""What the rows are used for: one head's task each, and for a causal LM plain text, instructions or conversations."""
+"""The use of rows: one head's task each, and for a causal LM plain text, instructions or conversations."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Every kind of rows, in the order of declaration."""
 Metric = Literal[
@@ -29,6 +29,6 @@ Metric = Literal[
     "exact_match",
     "perplexity",
 ]
-"""The metric of a task; `causalkd.verification.measures.task_metrics` computes them."""
+"""The metric of a task; `causalkd.verification.measures.metrics` computes them."""
 LESS_IS_BETTER: tuple[Metric, ...] = ("perplexity",)
-"""The metrics of which a lower value is a better one."""
+"""The metrics whose lower values are better."""

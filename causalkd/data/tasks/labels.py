@@ -1,4 +1,4 @@
-"""Labels: their names in the data, and the number, the set or the score that stands for each in an example."""
+"""Labels: their names in the data, and the number, the set or the score that represents each in an example."""
 
 import re
 from collections import Counter
@@ -91,12 +91,12 @@ def in_order(names: Iterable[str | int | float]) -> list[str]:
 
 
 def name_of(value: str | int | float) -> str:
-    """What a label is called; a whole number has no decimals, which tables with gaps and JSON give it."""
+    """The name of a label; a whole number has no decimals, which tables with gaps and JSON give it."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_names(names: Sequence[str], rows: int, kind: str, origin: str) -> None:
-    """Refuses names of which two are one label in two spellings, and so few or many that they are none; ValueError."""
+    """Raises ValueError for two spellings of one label, and for too few or too many names to be classes."""
     plain = [_plain(name.strip().casefold()) for name in names]
     alike = [name for name, each in zip(names, plain, strict=True) if plain.count(each) > 1]
     if alike:
@@ -106,18 +106,18 @@ def check_names(names: Sequence[str], rows: int, kind: str, origin: str) -> None
         )
     if len(names) < 2 or (len(names) > rows / 2 and len(names) > 50):
         raise ValueError(
-            f"{origin} has {len(names)} different values in {rows} rows, which are no classes. Name another column as "
-            f"`columns.label`, or use another kind than {kind}"
+            f"{origin} has {len(names)} different values in {rows} rows, which is too few or too many for classes. "
+            f"Name another column as `columns.label`, or use another kind than {kind}"
         )
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value is no label: nothing, an empty text, or the NaN of a table with gaps."""
+    """Whether a label is missing: None, an empty text, or the NaN of a table with gaps."""
     return value is None or value == "" or value != value
 
 
 def _plain(value: str | int | float) -> str:
-    """The name of a label, where it is a whole number without its decimals, so that `1.0` is `1`."""
+    """The name of a label, without the decimals of a whole number, so that `1.0` is `1`."""
     name = name_of(value)
     return re.sub(r"\.0+", "", name) if re.fullmatch(r"-?\d+\.0+", name) else name
 
@@ -147,8 +147,8 @@ def flags_of_sets(
 def check_sets(values: Sequence[Any], labels: tuple[str, ...], origin: str) -> None:
     """Refuses lists of a flag for each label, which would be read as the names of two labels; ValueError.
 
-    Lists are such where all are equally long, with as many values as there are labels, where these are given, and have
-    0 and 1, or true and false, that are no given labels.
+    Lists count as such if all are equally long, have as many values as there are labels, if these are given, and hold
+    0 and 1, or true and false, that are not given labels.
     """
     rows = [value for value in values if isinstance(value, list)]
     lengths, texts = set(map(len, rows)), {_plain(each).casefold() for each in flat(rows)}
@@ -160,7 +160,7 @@ def check_sets(values: Sequence[Any], labels: tuple[str, ...], origin: str) -> N
 def scores(values: Sequence[str | int | float], origin: str) -> list[float]:
     """Each label as a number.
 
-    Raises ValueError for labels that are none.
+    Raises ValueError for values that are not labels.
     """
     wrong, found = [], []
     for value in values:

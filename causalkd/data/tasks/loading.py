@@ -26,7 +26,7 @@ from causalkd.task_types import Task
 __all__ = ["TASKS", "Examples", "Metric", "TaskSpec", "load_examples", "task_spec"]
 
 USUAL_LENGTH = 128
-"""Tokens of an example where no maximum is given and the model takes that many."""
+"""The largest number of tokens of an example if none is given and the model takes that many."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Examples:
     origin: str
     """The origin of the rows, and how they differ from the official split, if they do."""
     truncated: int | None = 0
-    """The number of rows that were cut to the maximum length; None where it is known of more rows than these alone."""
+    """The number of rows that were cut to the maximum length; None if it is known only for more rows than these."""
     lost: int | None = 0
     """The number of answers, or tagged words, of which no token is left; they count in no loss."""
     left_out: int | None = 0
@@ -48,14 +48,14 @@ class Examples:
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with the task's own, besides the usual ones."""
     positive: int = 1
-    """The number of the class that F1 is of: the task's second, wherever another order of the labels puts it."""
+    """The index of the positive class for `f1`: the task's second label, at whatever index a model's order puts it."""
     student_pad_id: int | None = None
-    """The padding of a student's own tokens, where its tokenizer is not the teacher's; see `read_twice`."""
+    """The padding of a student's own tokens, if its tokenizer is not the teacher's; see `read_twice`."""
     student_truncated: int | None = 0
     """The number of rows that were cut to the maximum length in a student's own tokens."""
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
-        """The examples with the labels in the order of these names, where they are the same ones, by any case."""
+        """The examples with the labels in the order of these names, if they are the same ones in any case."""
         if self.kind not in ("classification", "multi_label", "token_classification"):
             return self
         wanted, given = ([label.casefold() for label in labels] for labels in (names, self.labels))
@@ -81,7 +81,7 @@ class Examples:
         return ", ".join([f"{what} of {self.origin}", *self.notes()])
 
     def notes(self) -> list[str]:
-        """How many rows are not whole, or not there."""
+        """The numbers of rows that were cut or left out, in words."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
         notes += [f"{self.student_truncated} cut to length for the students"] if self.student_truncated else []
         notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
@@ -107,7 +107,7 @@ def load_examples(
     says. Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error
     if it exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is
     for instructions, `with_extents` for `read_twice`.
-    Raises one ValueError for what is wrong with the request, and one for what is wrong with the rows.
+    Raises one ValueError for all faults of the request, and one for all faults of the rows.
     """
     own = None if isinstance(task, str) else task
     spec = task_spec(task) if isinstance(task, str) else _spec_of(task)

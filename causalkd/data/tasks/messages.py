@@ -17,7 +17,7 @@ _SPEAKERS: Mapping[str, str] = {
 
 
 def as_messages(value: Any) -> Any:
-    """Turns with `from` and `value` as messages with `role` and `content`; anything else, or anyone else, unchanged."""
+    """Turns with `from` and `value` as messages with `role` and `content`; other values and speakers unchanged."""
     if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
         return value
     if not all(turn.get("from") in _SPEAKERS and "role" not in turn for turn in value):
@@ -35,11 +35,11 @@ def says_nothing(value: Any) -> bool:
 
 
 def refuse_tools(tools: Sequence[Any], names: RowNames) -> None:
-    """Raises ValueError where a conversation has tools, which a template would describe to the model before it."""
+    """Raises ValueError if a conversation has tools, which a template would describe to the model before it."""
     found = next((place for place, value in enumerate(tools) if not says_nothing(value)), None)
     if found is not None:
         raise ValueError(
-            f"row {names.number(found)}{names.of}: the column 'tools' says what the assistant may call, here and "
-            "perhaps in other rows, which is not read, so the rows would be other conversations. Remove such rows, or "
-            "the column"
+            f"row {names.number(found)}{names.of}: the column 'tools' lists functions that the assistant may call, "
+            "here and perhaps in other rows. Tools are not supported, and without them the conversations would mean "
+            "something else. Remove such rows, or the column"
         )

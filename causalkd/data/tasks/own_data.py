@@ -34,7 +34,7 @@ _NAMED: Mapping[Task, str] = {"classification": "label", "multi_label": "labels"
 
 @dataclass(frozen=True)
 class OwnData:
-    """The declaration of your own rows; every argument but the first two is inferred where it is not given.
+    """The declaration of your own rows; every argument but the first two is inferred if it is not given.
 
     Raises ValueError for columns, files or splits that are not there, with those that are.
     """
@@ -57,7 +57,7 @@ class OwnData:
     metrics: tuple[Metric, ...] = ()
     """The metrics of predictions, the first for decisions; none means the usual one of the kind."""
     validation_share: float | None = 0.1
-    """The share of `train` that is held out where there is no other validation split; None for no such split."""
+    """The share of `train` that is held out if there is no other validation split; None for no such split."""
 
     def __post_init__(self):
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
@@ -79,8 +79,8 @@ class OwnData:
         """The sources that exist by their own name: files of a local path, splits of a hub data set."""
         if self._found and (self.config or self.revision):
             raise ValueError(
-                f"`config` and `revision` are of a hub data set, and {self.path!r} names {len(self._found)} file(s) "
-                "here, which have neither. Remove them, or name the files of the wanted configuration as `path`"
+                f"`config` and `revision` belong to hub data sets, but {self.path!r} names {len(self._found)} local "
+                "file(s). Remove them, or name the files of the wanted configuration as `path`"
             )
         if not self._found and not declares_splits(self.path):
             if Path(self.path).suffix or Path(self.path).is_absolute() or Path(self.path).is_dir():
@@ -92,7 +92,7 @@ class OwnData:
 
     @cached_property
     def _found(self) -> list[Path]:
-        """The local files; none for a hub data set, or for a folder that says itself what its splits are."""
+        """The local files; none for a hub data set, or for a folder that declares its splits."""
         return [] if declares_splits(self.path) else find_files(self.path)
 
     @cached_property
@@ -113,25 +113,25 @@ class OwnData:
             other = [name for name in self.splits if name not in ("train", "test")]
             if other:
                 raise ValueError(
-                    f"`splits` names {', '.join(other)} and no `validation`, so a part of `train` would be held out "
-                    "unseen. Call the split that students are measured on `validation`, or declare that part: "
+                    f"`splits` names {', '.join(other)} but no `validation`, so a part of `train` would be held out by "
+                    "default. Name the split that students are measured on `validation`, or declare that part: "
                     f"`validation: {{part_of: train, share: {self.validation_share}}}`"
                 )
             known["validation"] = PartOf("train", self.validation_share)
         return known
 
     def files(self, split: str) -> list[Path]:
-        """The files of a split that is made of whole files; empty where it is a part of another, or on the hub."""
+        """The files of a split that is made of whole files; empty if it is a part of another, or on the hub."""
         parts = [part.split for part in self.known_splits.values() if isinstance(part, PartOf)]
         return [] if split in parts else self.files_read(split)
 
     def files_read(self, split: str) -> list[Path]:
-        """The files of a split, or of it and its parts; empty where it is a part itself, or on the hub."""
+        """The files of a split, or of it and its parts; empty if it is a part itself, or on the hub."""
         name = self.known_splits.get(split)
         return self._files(split, name) if isinstance(name, str) else []
 
     def shared(self, one: str, other: str) -> list[str]:
-        """What is in both splits: files, or a number of rows of the hub; where one is a part, in what it is drawn from.
+        """The files, or the number of hub rows, in both splits; a part counts as the split that it is drawn from.
 
         Parts of one split share nothing, with it or with each other.
         """
@@ -246,7 +246,7 @@ class OwnData:
         return read_hub(self.path, self.config, self.revision, name)
 
     def _sliced(self, split: str, slices: str) -> list[str]:
-        """The splits of a hub data set whose rows a split takes; ValueError where one is not there."""
+        """The splits of a hub data set whose rows a split takes; ValueError if one does not exist."""
         names = sliced_splits(slices, list(self.sources))
         unknown = [name for name in names if name not in self.sources]
         if unknown:
@@ -257,7 +257,7 @@ class OwnData:
         return names
 
     def _files(self, split: str, name: str) -> list[Path]:
-        """The files of a split; empty where it is on the hub."""
+        """The files of a split; empty if it is on the hub."""
         here = self.sources.get(name)
         if isinstance(here, list):
             return here

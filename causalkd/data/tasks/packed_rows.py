@@ -7,7 +7,7 @@ from typing import Any, overload
 
 
 class PackedRows(Sequence[dict[str, Any]]):
-    """Examples, each made anew when it is asked for; a slice shares the memory of the whole.
+    """Examples, each made at every access; a slice shares the memory of the whole.
 
     A row holds texts, numbers, and lists, tuples and mappings of them, and comes back with values of the same types.
     A token takes 5 bytes, where it takes up to 36 in a list.

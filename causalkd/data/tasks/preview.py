@@ -34,10 +34,10 @@ def preview(
 ) -> str:
     """A page of text about the data, which ends with the `data:` block to paste into a recipe.
 
-    The kind and the columns are guessed where they are not given and not named as usual. Lengths, labels and faults
-    are those of the first 2,000 rows, in tokens where there is a tokenizer, else in words.
+    The kind and the columns are guessed if they are not given and not named as usual. Lengths, labels and faults are
+    those of the first 2,000 rows, in tokens if there is a tokenizer, else in words.
 
-    Raises ValueError where the data do not exist, or no kind suits their columns.
+    Raises ValueError if the data do not exist, or no kind suits their columns.
     """
     table, splits = _first_split(path, kind, config, revision)
     kind = kind or guess_kind(table)
@@ -91,7 +91,7 @@ def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Non
     over = int((lengths > longest).sum())
     return [
         f"length in {unit}: median {half}, 5 % have at most {low}, 95 % at most {most}, the longest {top}",
-        f"longer than max_length {longest}: {over} of {len(lengths)} rows, special tokens not counted"
+        f"rows longer than max_length {longest}: {over} of {len(lengths)} (in {unit}, special tokens not counted)"
         + ("; words are fewer than tokens, so name the model's tokenizer to know" if tokenizer is None else ""),
         *([f"unknown to the tokenizer: {100 * unknown:.1f} % of tokens"] if unknown else []),
     ]
@@ -151,7 +151,7 @@ def _block(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[s
 
 
 def _splits_named(splits: Sequence[str]) -> dict[str, Any]:
-    """The first of several splits that may be the one for training or validation, where a recipe must name one."""
+    """The first of several splits that may be the one for training or validation, if a recipe must name one."""
     may_be = {split: [name for name in splits if split_of(name) == split] for split in ("train", "validation")}
     return {split: names[0] for split, names in may_be.items() if len(names) > 1 and split not in names}
 

@@ -1,4 +1,4 @@
-"""The raw rows, or the text, of a split, drawn and checked: of a task, from its files or the hub, or your own data."""
+"""The raw rows, or the text, of a split, drawn and checked: a task's, from its files or the hub, or your own data."""
 
 import os
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ class RawRows:
 
     values: list[tuple]
     names: RowNames
-    """How the rows are named in messages."""
+    """The names of the rows in messages."""
     may_lack: bool
     """Whether some question of the whole split, drawn or not, has no answer."""
     numbered: bool = True
-    """Whether a number may stand for a label: of your own data, only where `labels` says their order."""
+    """Whether a number may represent a label: in your own data, only if `labels` gives their order."""
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:

@@ -59,11 +59,11 @@ def read_jsonl(path: Path, keys: Sequence[str], defaults: Mapping[str, str] | No
 def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     """Words and tags of each sentence of a file with one word a line, its tag last, and blank lines between sentences.
 
-    Columns are separated by tabs or, as in CoNLL-2003's files, by spaces; between them others may stand, always as
-    many. `-DOCSTART-` lines are no sentences. Comments are those of CoNLL-U, and lines that begin with `# ` without the
-    columns of the file; with them `#` is a word. Tags in the IOB1 scheme, where `B-` stands only between
-    neighbours of one kind, become IOB2, where every entity begins with it. Raises ValueError for lines of another form,
-    and where the first column numbers the words, as in CoNLL-U, or repeats a name.
+    Columns are separated by tabs or, as in CoNLL-2003's files, by spaces. Other columns may lie between the two,
+    equally many in every line. `-DOCSTART-` lines are not sentences. Comments are those of CoNLL-U, and lines that
+    begin with `# ` but lack the file's columns; with these columns `#` is a word. Tags in the IOB1 scheme, in which
+    `B-` is used only between neighbours of one kind, become IOB2, in which every entity begins with it. Raises
+    ValueError for lines of another form, and if the first column numbers the words, as in CoNLL-U, or repeats a name.
     """
     sentences: list[list[list[str]]] = []
     sentence: list[list[str]] = []
@@ -91,14 +91,14 @@ def read_conll(path: Path) -> list[tuple[list[str], list[str]]]:
     if width > 2 and long and _have_no_words(long):
         raise ValueError(
             f"{path}: the first column ({', '.join(row[0] for row in long[0][:3])}) numbers the words or repeats a "
-            "name, where words must stand. Keep the columns of word and tag alone; of CoNLL-U, these are word and part "
+            "name, but must hold words. Keep the columns of word and tag alone; of CoNLL-U, these are word and part "
             r"of speech: `grep -v '^[0-9]*[-.]' a.conllu | cut -f 2,4 > a.conll`"
         )
     return [([row[0] for row in rows], _entities_begun([row[-1] for row in rows])) for rows in sentences]
 
 
 def _have_no_words(sentences: Sequence[Sequence[Sequence[str]]]) -> bool:
-    """Whether the first column of every sentence counts its words, or is always the same beside one that may be words.
+    """Whether the first column of every sentence counts its words, or is constant next to one that may be words.
 
     A word may be repeated too (`ha ha`); its other columns then have one value, or two as of a chunk (`B-`, `I-`).
     """

@@ -26,7 +26,7 @@ class LocalFile:
     path: str
     read: Callable[[Path], list[tuple]]
     note: str = ""
-    """How the rows differ from the official split, if they do."""
+    """The differences of the rows from the official split, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TaskSpec:
     official: Mapping[str, tuple[LocalFile, ...]] = field(default_factory=dict)
     """The published files by split, where `files` has others; they are preferred if they exist."""
     generated: Any = None
-    """What makes a generated task: its `synthetic.registry.GeneratedTask`, or where that is, as `module:name`."""
+    """The declaration of a generated task, a `synthetic.registry.GeneratedTask`, or its name, as `module:name`."""
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with `metric`, besides the usual ones."""
 
@@ -263,14 +263,14 @@ TaskName = Annotated[str, KeyOf(TASKS, checked=False)]
 
 
 def register_task(spec: TaskSpec) -> None:
-    """Adds a task that recipes and `load_examples` can name; ValueError where the name is taken or it has no rows."""
+    """Adds a task that recipes and `load_examples` can name; ValueError if the name is taken or it has no rows."""
     if not (spec.files or spec.hub or spec.generated):
         raise ValueError(f"task {spec.name!r} has no rows: give its `files`, its data set on the `hub`, or `generated`")
     registries.add(TASKS, "tasks", spec.name, spec)
 
 
 def unregister_task(name: str) -> None:
-    """Takes a task out of the table; ValueError where there is none of this name."""
+    """Takes a task out of the table; ValueError if there is none of this name."""
     registries.remove(TASKS, "tasks", name)
 
 
@@ -287,7 +287,7 @@ def task_spec(name: str) -> TaskSpec:
 
 
 def nearest_task(name: str) -> str | None:
-    """The task that a wrong name most likely means; None where none is near enough."""
+    """The task that a wrong name most likely means; None if none is near enough."""
     plain = {"".join(filter(str.isalnum, known)): known for known in TASKS}
     begun = [known for known in TASKS if known.startswith(name.lower())]
     if name and begun:

@@ -8,9 +8,9 @@ from causalkd.data.tasks.messages import says_nothing
 
 _NOT_READ = ("tool_calls", "tool_call_id", "function_call", "tools", "functions", "reasoning_content", "reasoning")
 _NOT_READ += ("thinking", "images", "audio", "videos", "name")
-"""What a turn may have that a chat template would write, besides role and content; anything else is about the turn."""
+"""Keys of a turn that a chat template would write, besides role and content; other keys describe the turn."""
 _LEARNT = ("weight", "loss", "train")
-"""What says whether a turn is learnt, as 0 or 1."""
+"""The key that says whether a turn is trained on, as 0 or 1."""
 _SHOWN = 5
 
 
@@ -49,7 +49,7 @@ def check_answers(
     origin: str,
     numbers: Sequence[int] | None = None,
 ) -> None:
-    """Checks that every answer stands in its context at the character where it is said to start.
+    """Checks that every answer is in its context at the character where it is declared to start.
 
     Raises one ValueError that names file, row (from 1) and answer of those that do not.
     """
@@ -123,7 +123,7 @@ def _messages(value: Any) -> bool:
 def _message(turn: Any) -> bool:
     if not isinstance(turn, Mapping) or not all(isinstance(turn.get(key), str) for key in ("role", "content")):
         return False
-    # The assistant's turns are learnt whole, and no others are.
+    # The assistant's turns are trained on as a whole, and no others are.
     is_learnt = (None, int(turn["role"] == "assistant"))
     return all(says_nothing(turn.get(key)) for key in _NOT_READ) and all(turn.get(key) in is_learnt for key in _LEARNT)
 

@@ -56,7 +56,7 @@ TEXT_PAIRS = (
     *(("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("text_a", "text_b")),
     *(("question", "sentence"), ("question", "text")),
 )
-"""Columns that are taken for the two texts of a pair where no `text` is named."""
+"""Columns that are taken for the two texts of a pair if no `text` is named."""
 PAIRED: tuple[Task, ...] = ("classification", "multi_label", "regression")
 """The tasks that read one text or a pair of them."""
 
@@ -69,6 +69,6 @@ def usual_column(names: Iterable[str], columns: Sequence[str]) -> str | None:
 
 
 def usual_pair(columns: Sequence[str]) -> tuple[str, ...]:
-    """The two columns that are taken for a pair of texts by their names; none where there are no such."""
+    """The two columns that are taken for a pair of texts by their names; empty if there are none."""
     pairs = (tuple(usual_column((name,), columns) for name in pair) for pair in TEXT_PAIRS)
     return next((tuple(name for name in pair if name) for pair in pairs if all(pair)), ())

@@ -1,4 +1,4 @@
-"""Rows of text made anew for another way of scoring a language model: with more context, or token by token."""
+"""Rows of text rearranged for another way of scoring a language model: with more context, or token by token."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,9 @@ def overlapping_rows(examples: Sequence[Example], stride: int) -> list[dict[str,
     """The same text in rows that overlap, each labelled at what no earlier row has scored.
 
     Each row moves on by `stride` tokens, so that every token but those of the first row is predicted with at least
-    (length of a row − stride) tokens before it; the first token of the text counts where a special token is before it,
-    as in rows without overlap. In those the first tokens have little context, and perplexity is too high.
+    (length of a row − stride) tokens before it. The first token of the text is scored only if a special token precedes
+    it, as in rows without overlap. In rows without overlap the first tokens have little context, and perplexity is too
+    high.
 
     Args:
         examples: Rows of a causal LM that follow each other in one text, as `block_rows` makes them.

@@ -1,4 +1,4 @@
-"""Which split each of several data files belongs to, by its own name or that of a folder that it lies in."""
+"""The split of each of several data files, by its own name or that of a folder that it lies in."""
 
 from collections.abc import Callable, Mapping, Sequence
 from glob import has_magic
@@ -34,7 +34,7 @@ def files_by_split(
     if nameless and "train" in found and "train" not in declared:
         raise ValueError(
             f"{path!r} has {found['train'][0].name}, whose name says that it is the training split, and "
-            f"{', '.join(file.name for file in nameless[:5])}, whose name says no split. Name the file of each split "
+            f"{', '.join(file.name for file in nameless[:5])}, whose name tells no split. Name the file of each split "
             "in `splits`, such as `splits: {train: train.csv, validation: dev.csv}`, or give a pattern of files"
         )
     if "train" not in found:

@@ -16,7 +16,7 @@ class PartOf:
 
 
 def drawn_parts(parts: Mapping[str, object], split: str, size: int) -> dict[str, list[int]]:
-    """The numbers of the rows of every split that is drawn from this one, of so many rows; no row is drawn for two."""
+    """The numbers of the rows of every split that is drawn from this one of `size` rows; no row is drawn for two."""
     found, left = {}, list(range(size))
     for name, part in parts.items():
         if isinstance(part, PartOf) and part.split == split:
@@ -31,7 +31,7 @@ def sliced_splits(slices: str, every: Sequence[str]) -> list[str]:
 
 
 def shared_rows(one: str, other: str, sizes: Mapping[str, int]) -> int:
-    """How many rows two splits or slices of splits share, given the number of rows of each split that they name."""
+    """The number of rows that two splits or slices of splits share, given the number of rows of each named split."""
     from datasets import ReadInstruction
 
     first, second = (

@@ -1,4 +1,4 @@
-"""Where a long text is cut into pieces, tokenised one at a time, so that their tokens are those of the whole."""
+"""The ends of the pieces into which a long text is cut for tokenising, so that their tokens are those of the whole."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 _PIECE = 1 << 16
 """The number of bytes of a piece, up to the next place where it may end, which is sought in as many bytes again."""
 _LONGEST_DOCUMENT = 16
-"""A document that a pattern finds is one piece where it is no longer than so many pieces."""
+"""A document that a pattern finds is one piece if it is no longer than this many pieces."""
 _LINE = re.compile(rb"\n(?=\S| \S)")
 """The end of a line that a piece may end with. Tokenizers join white space across the end of a line, but leave one
 space to the word that follows it, as every line of WikiText has it."""

@@ -110,17 +110,17 @@ def answer_examples(
     """One example per window of a question's context, labelled with the first and last token of its answer.
 
     A context that does not fit beside its question becomes several windows, of which neighbours share `overlap` tokens,
-    or half a window where that is less. So an answer that is no longer than this stands whole in one of them. A window
-    without the answer is labelled with the `null` token, as BERT's release does it: the CLS token where the row has
-    one, else the first token. All windows of a question whose answer stands whole in none are labelled (-100, -100),
-    and the question counts as lost.
+    or half a window if that is less. Therefore every answer of at most that many tokens lies completely in at least one
+    window. A window without the answer is labelled with the `null` token, as BERT's release does it: the CLS token if
+    the row has one, else the first token. If no window holds all of the answer, all windows of the question are
+    labelled (-100, -100), and the question counts as lost.
 
     `answers` holds the accepted ones of each question, the first for the label, as (character where it starts in the
     context, text); none for a question that its context does not answer. Segments are `first`, the question, and
     `second`, the window. Examples also have `question`, its number; `text`, the whole context; `offsets`, the
     characters of it that each token stands for, (0, 0) elsewhere; `answers`, the accepted texts; `null`; `may_lack`,
     whether questions of the task may have no answer: by default, whether one of these has none.
-    Raises ValueError where an answer is not in its context or a question leaves no room.
+    Raises ValueError if an answer is not in its context or a question leaves no room.
     """
     check_answers(contexts, answers, "the questions")
     lost, may_lack = 0, not all(answers) if may_lack is None else may_lack
@@ -193,8 +193,8 @@ def _windows(
             f"questions that leave no room for their context within max_length {max_length}, {names.some(long)} "
             f"(the longest has {max(lengths)} tokens). Give a greater max_length, or leave them out"
         )
-    for asked, read, room in _batches(questions, contexts, rooms):
-        yield from _windows_of_some(asked, read, [min(overlap, own // 2) for own in room], tokenizer, max_length)
+    for some, read, room in _batches(questions, contexts, rooms):
+        yield from _windows_of_some(some, read, [min(overlap, own // 2) for own in room], tokenizer, max_length)
 
 
 def _windows_of_some(
@@ -204,12 +204,12 @@ def _windows_of_some(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
 ) -> list[list[Encoding]]:
-    """The windows of some contexts, of which neighbours share so many tokens."""
+    """The windows of some contexts; neighbours share as many tokens as `strides` gives."""
     found: dict[int, list[Encoding]] = {}
     for stride in sorted(set(strides)):  # a tokenizer takes one length for all rows of a call
         rows = [row for row, own in enumerate(strides) if own == stride]
-        asked, read = ([texts[row] for row in rows] for texts in (questions, contexts))
-        encodings = encode(tokenizer, asked, read, "only_second", max_length, stride=stride)
+        some, read = ([texts[row] for row in rows] for texts in (questions, contexts))
+        encodings = encode(tokenizer, some, read, "only_second", max_length, stride=stride)
         found |= {row: [encoding, *encoding.overflowing] for row, encoding in zip(rows, encodings, strict=True)}
     # A tokenizer that cuts on the left gives the last window first.
     return [sorted(found[row], key=_context_start) for row in range(len(questions))]
@@ -255,7 +255,7 @@ def _word_ends(words: Sequence[str]) -> list[int]:
 def _answer_tokens(
     windows: Sequence[Encoding], place: int, answers: Sequence[tuple[int, str]]
 ) -> tuple[int, int] | None:
-    """First and last token of the first answer in one window; None where the window does not hold all of it."""
+    """First and last token of the first answer in one window; None if the window does not hold all of it."""
     if not answers:
         return None
     spans, (start, text) = windows[place].offsets, answers[0]

@@ -18,9 +18,9 @@ def read_twice(teacher: Examples, student: Examples, student_pad_id: int) -> Exa
     """The teacher's examples, each with the same row as the student reads it.
 
     That row is under `student`: its tokens, for tagging which of them are `labelled`, and the `pieces` that both models
-    read (see `shared_pieces`), on which positions of an intervention are carried from one model to the other. Of tagged
-    words those are labelled, in both rows, of which each model has a token: the first one of the word. The labels
-    of the teacher's own reading are kept under `alone`; see `in_teachers_tokens`.
+    read (see `shared_pieces`), on which positions of an intervention are carried from one model to the other. A tagged
+    word is labelled in both rows, at its first token, if each model has a token of it. The labels of the teacher's own
+    reading are kept under `alone`; see `in_teachers_tokens`.
 
     Args:
         teacher: The examples in the teacher's tokens, loaded with `with_extents=True`.
@@ -66,9 +66,9 @@ def in_teachers_tokens(examples: Examples) -> Examples:
 
 
 def carried(examples: Examples) -> str | None:
-    """How many tokens of the student have a counterpart of the teacher's, in words; None where both read the same.
+    """The number of the student's tokens with a counterpart of the teacher's, in words; None if both read the same.
 
-    An intervention reaches no other token of the student, and those only where source has as many tokens as base.
+    An intervention reaches no other token of the student, and those only if source has as many tokens as base.
     Costs a pass over the rows.
     """
     if examples.student_pad_id is None:
@@ -80,7 +80,7 @@ def carried(examples: Examples) -> str | None:
         found += sum(stop - start for *_, start, stop in read["pieces"])
     return (
         f"{found} of {total} tokens of the students' own tokenizer ({found / total:.1%}) lie in parts of the text that "
-        "the teacher's divides at the same places; no intervention reaches the others"
+        "are whole tokens of both tokenizers; no intervention reaches the others"
     )
 
 
@@ -102,10 +102,10 @@ def _check(teacher: Examples, student: Examples) -> None:
             "limit and seed"
         )
     if not all("extents" in example for examples in (teacher, student) for example in examples.examples):
-        raise ValueError("the examples do not say where their tokens stand; load them with with_extents=True")
+        raise ValueError("the examples lack the extents of their tokens; load them with with_extents=True")
 
 
 def _identity(examples: Examples) -> list[Any]:
-    """What two readings of the same rows have in common."""
+    """The values that two readings of the same rows have in common."""
     named = "tags" if examples.kind == "token_classification" else "label"
     return [examples.kind, examples.labels, *(example[named] for example in examples.examples)]

@@ -15,7 +15,7 @@ def refuse_compiled(model: nn.Module, block: nn.Module, hook_point: HookPoint) -
     Raises:
         ValueError: A module is compiled; the message says which, and how to compile blocks that can be hooked.
     """
-    way_out = "compile whole blocks where they stand: blocks[i] = torch.compile(blocks[i])"
+    way_out = "compile whole blocks in the model's list: blocks[i] = torch.compile(blocks[i])"
     if model._compiled_call_impl is not None:
         raise ValueError(
             f"the model is compiled as a whole, which would leave out the hook at {hook_point.name}; {way_out}"

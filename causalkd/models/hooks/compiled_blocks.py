@@ -22,10 +22,10 @@ def compiled_blocks(model: HookedModel, backend: str = "inductor") -> Iterator[N
 
     Args:
         model: The model.
-        backend: Of `torch.compile`; the usual one needs a C++ compiler on a CPU, and Triton on a GPU.
+        backend: The backend of `torch.compile`; the default needs a C++ compiler on a CPU, and Triton on a GPU.
 
     Raises:
-        ValueError: Something else stands in for the forward of a block.
+        ValueError: The forward of a block has been replaced already.
     """
     blocks = list(model.blocks)
     taken = [number for number, block in enumerate(blocks) if "forward" in vars(block)]

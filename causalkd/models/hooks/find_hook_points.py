@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 
-from causalkd.models.adapters import TabledAdapter
+from causalkd.models.adapters import TableAdapter
 from causalkd.models.hooks.hook_points import ADDED, INSIDE_BLOCK, INSTEAD, HookPoint
 
 
@@ -14,19 +14,19 @@ def find_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[Ho
     """Every hook point of a stock model that its adapter can name, in the order in which a forward pass reaches
     them.
 
-    A component that a block does not have is left out; what enters and leaves a block always exists.
+    A component that a block does not have is left out; the input and output of a block always exist.
 
     Raises:
         ValueError: The adapter's list of blocks is not in the model.
     """
     found: dict[tuple[str, int], HookPoint] = {}
-    for hook_point in possible_places(adapter, model):
+    for hook_point in candidate_hook_points(adapter, model):
         found.setdefault((hook_point.component, hook_point.layer), hook_point)
     return tuple(found.values())
 
 
-def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
-    """The same with several candidates for a component where more than one may be right, the likelier first.
+def candidate_hook_points(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[HookPoint]:
+    """The same with several candidates for a component if more than one may be right, the likelier first.
 
     Raises:
         ValueError: The adapter's list of blocks is not in the model.
@@ -54,7 +54,7 @@ def possible_places(adapter: ArchitectureAdapter, model: nn.Module) -> Iterator[
 
 
 def _added(adapter: ArchitectureAdapter, model: nn.Module, block: int, component: str) -> str | None:
-    """The stock path of the module whose output TransformerLens takes for what a sublayer adds; None where none is."""
+    """The stock path of the module whose output TransformerLens takes for what a sublayer adds; None if none is."""
     bridge = (adapter.component_mapping or {}).get("blocks")
     target = getattr(bridge, "hook_aliases", {}).get(ADDED.get(component, ""))
     if not isinstance(target, str) or not target.endswith(".hook_out"):
@@ -67,7 +67,7 @@ def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
     """The stock model's list of blocks.
 
     Raises:
-        ValueError: There is none where its adapter says.
+        ValueError: The adapter's list of blocks is not in the model.
     """
     found = module_at(model, adapter, "blocks")
     if found is None or not isinstance(found[1], nn.ModuleList):
@@ -86,12 +86,12 @@ def blocks_of_layers(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[in
         ValueError: The adapter's list of blocks is not in the model.
     """
     blocks = len(block_list(adapter, model))
-    layers = adapter.cfg.n_layers if isinstance(adapter, TabledAdapter) and adapter.repeats else blocks
+    layers = adapter.cfg.n_layers if isinstance(adapter, TableAdapter) and adapter.repeats else blocks
     return tuple(layer * blocks // layers for layer in range(layers))
 
 
 def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tuple[str, nn.Module] | None:
-    """The stock path and the module of a TransformerLens name; None where the model has no such module."""
+    """The stock path and the module of a TransformerLens name; None if the model has no such module."""
     try:
         stock = adapter.translate_transformer_lens_path(path)
         return stock, model.get_submodule(stock)
@@ -100,7 +100,7 @@ def module_at(model: nn.Module, adapter: ArchitectureAdapter, path: str) -> tupl
 
 
 def _input_width(linear: nn.Module) -> int | None:
-    """The input width of a linear map; None where it does not say."""
+    """The input width of a linear map; None if it cannot be read from the module."""
     if isinstance(linear, nn.Linear):
         return linear.in_features
     # GPT-2's Conv1D keeps its weight as (in, out); a wrapper of a linear map gives the number of input columns.

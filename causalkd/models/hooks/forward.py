@@ -28,9 +28,9 @@ class ForwardOutput:
 
     Attributes:
         inputs: The inputs of the model.
-        predicted: The logits, or for a vocabulary what they are made of a few rows at a time.
-        hidden: Last hidden states, after a final norm where the architecture has one.
-        activations: The tensors at the hook points that were asked for, in the graph of the forward pass.
+        predicted: The logits, or for a vocabulary a form from which they are made a few rows at a time.
+        hidden: Last hidden states, after a final norm if the architecture has one.
+        activations: The tensors at the hook points that the run kept, in the graph of the forward pass.
         generator_states: The random state at the entry of a block, kept while dropout is on, by layer.
         logits_at: The positions of the logits, numbered through the rows; None means all positions.
     """
@@ -46,13 +46,13 @@ class ForwardOutput:
     def logits(self) -> Tensor:
         """(batch, pos, vocabulary or label) or (batch, label); for question answering (batch, pos, 2).
 
-        With `logits_at`, (item, vocabulary or label). Those of a whole vocabulary are computed when first asked for.
+        With `logits_at`, (item, vocabulary or label). Those of a whole vocabulary are computed at the first access.
         """
         return self.predicted if isinstance(self.predicted, Tensor) else self.predicted.whole()
 
     @cached_property
     def item_predictions(self) -> Tensor | UnprojectedLogits:
-        """What `item_logits` are or are made of; the same object whenever it is asked for."""
+        """The `item_logits`, or a form from which they are made; the same object at every access."""
         return self.predicted.flatten(0, -2)
 
     @property

@@ -30,7 +30,7 @@ class PassThrough(nn.Module):
     Args:
         block: The block that it replaces.
         held: The hidden states that it returns; None returns those that it receives.
-        returned: The length of the tuple that the block returns; None where it returns the hidden states alone.
+        returned: The length of the tuple that the block returns; None if it returns the hidden states alone.
     """
 
     def __init__(self, block: nn.Module, held: Tensor | None = None, returned: int | None = None) -> None:
@@ -42,7 +42,7 @@ class PassThrough(nn.Module):
         self.held, self.returned = held, returned
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor | None, ...]:
-        """What a block would return."""
+        """The return value of the block that is replaced."""
         hidden = entering(args, kwargs) if self.held is None else self.held
         return hidden if self.returned is None else (hidden, *[None] * (self.returned - 1))
 
@@ -68,7 +68,7 @@ def keep_first(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, t
 
 
 def record(kept: MutableMapping[HookPoint, Tensor], hook_point: HookPoint, wanted: int, tensor: Tensor) -> None:
-    """Keeps the tensor at a hook point, and ends the forward pass when as many as wanted are kept."""
+    """Keeps the tensor at a hook point, and ends the forward pass once all needed ones are kept."""
     if hook_point in kept:  # a repeated forward pass continues
         return
     kept[hook_point] = tensor

@@ -39,7 +39,7 @@ class Hook(NamedTuple):
 
 
 def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
-    """The layer and component of a hook name; None where it names no hook point.
+    """The layer and component of a hook name; None if it names no hook point.
 
     `hook_attn_out` and `hook_mlp_out`, which go by architecture, are their own component: see `component_of`.
     With unit `h.pos`, the input of the attention's last linear map is `head_attention_value_output`.
@@ -56,7 +56,7 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
 
 
 def component_fault(component: str, layer: int | None) -> str | None:
-    """The fault of a component name beside a layer, with the nearest valid name; None where there is none."""
+    """The fault of a component name that is given with a layer, with the nearest valid name; None if it is valid."""
     if component in (*COMPONENTS, *CARRIED_COMPONENTS, *_BY_ARCHITECTURE):
         return None
     hook = read_hook_name(component)
@@ -78,7 +78,7 @@ def named_hook_points(
     Args:
         names: The names.
         hook_points: The hook points of a model.
-        architecture: What the model is called in messages.
+        architecture: The model's name in messages.
 
     Raises:
         ValueError: Names that no hook point has; one line for each, with the nearest one.
@@ -111,7 +111,7 @@ def component_of(component: str, layer: int, hook_points: Iterable[HookPoint], a
     """The component that a site means in a model: `hook_attn_out` and `hook_mlp_out` go by architecture.
 
     Raises:
-        ValueError: TransformerLens has such a name at a tensor that is no hook point of this model.
+        ValueError: TransformerLens has such a name at a tensor that is not a hook point of this model.
     """
     if component not in _BY_ARCHITECTURE:
         return component
@@ -133,7 +133,7 @@ def tensor_of(component: str, layer: int) -> tuple[str, int]:
 
 def _elsewhere(name: str, hook_point: HookPoint, architecture: str) -> str:
     return (
-        f"{name!r} is in TransformerLens what is added to the residual stream, which in {architecture} is not the "
-        f"output of the sublayer's last linear map, and is not a hook point here; that map's output is "
+        f"{name!r} is in TransformerLens the tensor that the sublayer adds to the residual stream. In {architecture} "
+        f"it is not the output of the sublayer's last linear map, and not a hook point here; that map's output is "
         f"{hook_point.name}"
     )

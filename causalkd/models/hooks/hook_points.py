@@ -19,10 +19,10 @@ INSIDE_BLOCK: dict[str, tuple[str, Literal["input", "output"]]] = {
 }
 # The substitute for a path that an architecture lacks: the output of a mixture of experts is that of the whole MLP.
 INSTEAD: dict[str, str] = {"mlp.out": "mlp"}
-# TransformerLens' names for what a sublayer adds to the residual stream. Where a norm or a scale follows the sublayer's
+# TransformerLens' names for what a sublayer adds to the residual stream. If a norm or a scale follows the sublayer's
 # last linear map (Gemma 2, Granite), or TransformerLens counts a norm to the sublayer (BERT), it is another tensor.
 ADDED: dict[str, str] = {"attention_output": "hook_attn_out", "mlp_output": "hook_mlp_out"}
-# Where one block ends and the next starts: a forward pass can be resumed there with one tensor.
+# The boundaries between blocks: a forward pass can be resumed there with one tensor.
 BOUNDARIES = ("block_input", "block_output")
 # The order in which a block computes them.
 COMPONENTS: tuple[str, ...] = ("token_embedding", *INSIDE_BLOCK)
@@ -39,11 +39,11 @@ class HookPoint:
         module: Path of the module in the stock model.
         side: Whether the tensor enters or leaves that module.
         width: Size of the tensor's last dimension.
-        heads: Number of equal column groups; 1 where the tensor is not split by heads.
+        heads: Number of equal column groups; 1 if the tensor is not split by heads.
         is_overwritten: Whether the model changes this tensor in place afterwards.
         added: Path of the module whose output TransformerLens calls `hook_attn_out` or `hook_mlp_out`, where this is
-            the same tensor (but for dropout); None elsewhere. Where weights are not in memory nothing is measured,
-            and it is taken for the same.
+            the same tensor (but for dropout); None elsewhere. If the weights are not in memory, it is assumed to be
+            the same tensor without being measured.
     """
 
     name: str
@@ -63,7 +63,7 @@ class HookPoint:
 
     @property
     def tensor(self) -> tuple[int, str, str]:
-        """What tells the tensors of a forward pass apart: layers can share a module, and blocks share a boundary."""
+        """The identity of the tensor in a forward pass: layers can share a module, and blocks share a boundary."""
         if self.component in BOUNDARIES:
             return self.layer + (self.component == "block_output"), "", ""
         return self.layer, self.module, self.side

@@ -15,11 +15,11 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_f
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from causalkd.errors import check_choice, nearest
-from causalkd.models.adapters import TabledAdapter, adapter_for, is_causal
+from causalkd.models.adapters import TableAdapter, adapter_for, is_causal
 from causalkd.models.heads import check_head
 from causalkd.models.hooks import hook_functions as hook_calls
 from causalkd.models.hooks.compile_guard import refuse_compiled
-from causalkd.models.hooks.find_hook_points import blocks_of_layers, possible_places
+from causalkd.models.hooks.find_hook_points import blocks_of_layers, candidate_hook_points
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
@@ -43,8 +43,8 @@ class HookedModel:
 
     Args:
         model: A stock model with a head.
-        tokenizer: The tokenizer that belongs to it; None where inputs are made elsewhere.
-        task: What the head computes.
+        tokenizer: The tokenizer that belongs to it; None if inputs are made elsewhere.
+        task: The task of the head.
         role: `teacher` or `student`.
     """
 
@@ -68,7 +68,7 @@ class HookedModel:
         self.decodes = is_causal(self.adapter, model)
         self.options: Mapping[str, bool] = forward_options(model)
         self._hook_points, self._body, self._returned = measured(
-            model, blocks, self.layers.calls, possible_places(self.adapter, model), self.options
+            model, blocks, self.layers.calls, candidate_hook_points(self.adapter, model), self.options
         )
         self._head = SplitHead(model, task, self.options)
         if role == "teacher":
@@ -76,7 +76,7 @@ class HookedModel:
             model.eval()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled as what it is made of, and measured anew: no file can name an adapter's class."""
+        """Copied and pickled as its arguments, and measured again: no file can name an adapter's class."""
         kind = partial(type(self), task=self.task, role=self.role)
         return kind, (self.model, self.tokenizer), {"entries": self.entries}
 
@@ -85,7 +85,7 @@ class HookedModel:
 
     @property
     def blocks(self) -> nn.ModuleList:
-        """The stock model's own list of blocks; shorter than `layers` where layers share a block."""
+        """The stock model's own list of blocks; shorter than `layers` if layers share a block."""
         return self.layers.stock
 
     @property
@@ -274,7 +274,7 @@ class HookedModel:
         Raises:
             ValueError: TransformerLens has no adapter of its own for this architecture.
         """
-        if isinstance(self.adapter, TabledAdapter):
+        if isinstance(self.adapter, TableAdapter):
             raise ValueError(f"TransformerLens has no adapter for {self.architecture}; use run_with_cache instead")
         twin, tokenizer = copy.deepcopy((self.model, self.tokenizer))
         twin.set_attn_implementation("eager")

@@ -19,7 +19,7 @@ _ROWS, _POSITIONS = 1, 3
 
 
 NOT_RUNNING = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What models raise that do not run on a few tokens."""
+"""The errors of models that do not run on a few tokens."""
 
 
 class MeasuredHookPoints(NamedTuple):
@@ -29,7 +29,7 @@ class MeasuredHookPoints(NamedTuple):
         hook_points: The hook points that are passed exactly once, with their widths.
         body: Path of the module that gives the head the last hidden states: the outermost called module around the
             blocks that returns no logits.
-        returned: For each layer the length of the tuple that its block returns; None where it returns its hidden states
+        returned: For each layer the length of the tuple that its block returns; None if it returns its hidden states
             alone.
     """
 
@@ -51,7 +51,7 @@ def measured(
         model: A stock model.
         blocks_path: Path of its list of blocks.
         calls: For each layer the index of the block that computes it.
-        possible: The candidates; of several for a component, the first that works counts.
+        possible: The candidates; if a component has several, the first that works counts.
         options: Further arguments of the forward pass.
 
     Raises:
@@ -93,7 +93,7 @@ def measured(
 
 
 def advice(model: PreTrainedModel) -> str:
-    """What can be done about a model that does not run as it must."""
+    """The advice for a model that does not run as it must."""
     other = "use another architecture, or another version of transformers"
     return (
         f"load it with dtype=torch.float32, in which more models run, or {other}"
@@ -103,7 +103,7 @@ def advice(model: PreTrainedModel) -> str:
 
 
 def few_tokens(model: PreTrainedModel, rows: int = _ROWS, positions: int = _POSITIONS) -> dict[str, Tensor]:
-    """Rows of different tokens, none of them special where the vocabulary has enough others."""
+    """Rows of different tokens, none of them special if the vocabulary has enough others."""
     config = model.config.get_text_config()
     special: set[object] = set()
     for key, value in config.to_dict().items():
@@ -137,7 +137,7 @@ def still(model: nn.Module) -> Iterator[None]:
 
 
 class _Seen(NamedTuple):
-    """What passed a hook point: a tensor, with its version at that time, or something else."""
+    """The value that passed a hook point: a tensor, with its version at that time, or something else."""
 
     tensor: object
     version: int
@@ -166,7 +166,7 @@ def _sized(
 
 
 def _is_added(tensor: Tensor, passed: Sequence[_Seen], turn: int) -> bool:
-    """Whether a module gave this tensor in that turn; of zeros it cannot be told."""
+    """Whether a module gave this tensor in that turn; this cannot be told if it is all zeros."""
     other = passed[turn].tensor if turn < len(passed) else None
     return isinstance(other, Tensor) and bool(tensor.any()) and torch.equal(tensor.flatten(), other.flatten())
 

@@ -1,4 +1,4 @@
-"""What stock models need so that a padded or packed row is read as the row alone.
+"""The inputs and checks by which a stock model reads a padded or packed row as it reads the row alone.
 
 Stock decoders count positions from the edge of the padded row: padded on the left, GPT-2 would see every token at a
 shifted position. And they expect one document per row: in a packed row each token would attend to earlier documents.
@@ -39,11 +39,12 @@ _WITHOUT_STATE = {"full_attention", *_LOCAL, "moe", "mlp"}
 
 
 def _mask_in_float32_too(*args: Any, **named: Any) -> Float[Tensor, "batch 1 query key"] | None:
-    """Transformers' mask of eager attention, with numbers that are finite in float32: softmax is computed in it.
+    """Transformers' mask of eager attention, with numbers that are finite in float32.
 
-    float64's least number is -inf there, so that padding before a row, which sees no token, would become NaN, which the
-    next block would hand on to the row's own tokens. What sees a token stays the same to the last bit, so this can hold
-    for every model of the process.
+    Eager attention computes its softmax in float32. A mask with float64's least number becomes -inf there, and padding
+    before a row, which sees no token, becomes NaN, which the next block hands on to the row's own tokens. So the mask
+    uses float32's least number. Positions that see a token stay the same to the last bit, so this can hold for every
+    model of the process.
     """
     mask = eager_mask(*args, **named)
     return mask if mask is None or mask.dtype != torch.float64 else mask.clamp_(min=torch.finfo(torch.float32).min)
@@ -71,7 +72,7 @@ def complete(inputs: Inputs) -> Inputs:
 
 
 def forward_options(model: PreTrainedModel) -> dict[str, bool]:
-    """The arguments of a stock forward pass besides its inputs: it gives what is read here, and no more.
+    """The arguments of a stock forward pass besides its inputs, by which it returns only outputs that are read here.
 
     A decoder would build a key-value cache. A configuration can ask for further outputs, some of which are collected
     from every block, or for a tuple.
@@ -80,8 +81,8 @@ def forward_options(model: PreTrainedModel) -> dict[str, bool]:
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken.values())
     config = model.config.get_text_config()
     options = {"use_cache": False} if "use_cache" in taken else {}
-    asked = [name for name in _FURTHER_OUTPUTS if getattr(config, name, None) or getattr(model.config, name, None)]
-    options |= {name: False for name in asked if name in taken or takes_any}
+    wanted = [name for name in _FURTHER_OUTPUTS if getattr(config, name, None) or getattr(model.config, name, None)]
+    options |= {name: False for name in wanted if name in taken or takes_any}
     # Whether or not its signature says so, every class of transformers takes this argument.
     return options if model.config.return_dict else options | {"return_dict": True}
 
@@ -96,7 +97,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
         model: The stock model.
         inputs: `input_ids`, `attention_mask`, …, perhaps `documents`: (batch, pos), the number of a token's document
             from 1, 0 at padding.
-        decodes: Whether the model is a decoder; others get the inputs as they are.
+        decodes: Whether the model is a decoder; others get the inputs unchanged.
 
     Raises:
         ValueError: Rows are packed and this model's attention cannot be kept inside documents, or rows are padded on
@@ -127,7 +128,7 @@ def stock_inputs(model: PreTrainedModel, inputs: Inputs, *, decodes: bool) -> In
 
 
 def n_embeddings(model: PreTrainedModel) -> int:
-    """The number of tokens that a model has embeddings of, also where it holds only its part of the weights."""
+    """The number of tokens that a model has embeddings of, even if it holds only its part of the weights."""
     embedding = model.get_input_embeddings()
     assert isinstance(embedding.weight, Tensor)
     return getattr(embedding, "num_embeddings", len(embedding.weight))
@@ -155,7 +156,7 @@ def complete_padding(model: PreTrainedModel, token: int) -> None:
 
 
 def most_tokens(model: PreTrainedModel) -> int:
-    """The most tokens that a row may have, by the model's configuration; `sys.maxsize` where that sets no bound."""
+    """The most tokens that a row may have, by the model's configuration; `sys.maxsize` if that sets no bound."""
     config = model.config.get_text_config()
     named = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
     most = next((number for number in named if number is not None), None)
@@ -256,8 +257,8 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
         )
     if not _takes_positions(model):
         raise ValueError(
-            f"rows are packed, and {config.model_type} takes no positions, so a packed row's documents "
-            "would run on in one another; turn packing off"
+            f"rows are packed, and {config.model_type} takes no positions, so tokens of different documents in a row "
+            "would see each other; turn packing off"
         )
     kinds = _kinds(model)
     if carried := sorted(kinds - _WITHOUT_STATE):
@@ -275,7 +276,7 @@ def _check_packable(model: PreTrainedModel, tokens: int, *, decodes: bool) -> No
 
 
 def attention_window(model: PreTrainedModel) -> int | None:
-    """How many tokens a token attends to in the layers where these are fewest; None where it attends to all."""
+    """The number of tokens that a token attends to in the layers where it is least; None if it attends to all."""
     config, kinds = model.config.get_text_config(), _kinds(model)
     # Without a list of kinds, all layers are of the one that the configuration has a size for.
     sizes = (getattr(config, size, None) for kind, size in _LOCAL.items() if kind in kinds or not kinds)

@@ -16,7 +16,7 @@ from causalkd.models.hooks.hook_points import HookPoint
 
 
 class BlocksByLayer:
-    """The blocks of a model by layer; of a model that calls each block once these are the stock blocks.
+    """The blocks of a model by layer; in a model that calls each block once these are the stock blocks.
 
     Args:
         model: The stock model.
@@ -29,7 +29,7 @@ class BlocksByLayer:
 
     @property
     def stock(self) -> nn.ModuleList:
-        """The stock model's own list of blocks; shorter than this where layers share a block."""
+        """The stock model's own list of blocks; shorter than this if layers share a block."""
         blocks = self._model.get_submodule(self._path)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
@@ -60,7 +60,7 @@ class BlocksByLayer:
         """Inside, no two layers share a module; contexts may be nested.
 
         Raises:
-            ValueError: Something else stands in for the forward of a module of a shared block.
+            ValueError: The forward of a module of a shared block has been replaced already.
         """
         stock, blocks = self.stock, list(self.stock)
         if len(blocks) == len(self) or isinstance(blocks[0], _Turns):
@@ -84,7 +84,7 @@ class BlocksByLayer:
 
 
 class _Turns(nn.Module):
-    """Stands for a shared block: its first call in a forward pass goes to the view of its first layer, and so on.
+    """Replaces a shared block: its first call in a forward pass goes to the view of its first layer, and so on.
 
     It has the block's attributes and submodules too, because stacks read attributes of their blocks.
     """

@@ -1,8 +1,8 @@
 """The last linear map of a head over a vocabulary: where it is, and forwards that stop before it.
 
-A vocabulary's worth of logits is the largest tensor of a training step, and losses need it a few rows at a time only.
-So a forward leaves the map out and gives what enters it. Everything else of a head (BERT's transform, OPT's projection)
-runs as always; what follows the map (a scale, a soft cap) is known by its number in the configuration.
+The logits over a vocabulary are the largest tensor of a training step, and losses need only a few rows at a time. So a
+forward leaves the map out and returns its input. Everything else of a head (BERT's transform, OPT's projection) runs as
+always; the operations after the map (a scale, a soft cap) are known by their number in the configuration.
 """
 
 import logging
@@ -22,17 +22,17 @@ from causalkd.models.hooks.measure import NOT_RUNNING, can_run, few_tokens, stil
 from causalkd.task_types import LANGUAGE_MODELS, Task
 
 _LOG = logging.getLogger(__name__)
-# What a configuration calls the numbers of what follows the map: as factors of the logits, and as their cap.
+# A configuration's names for the numbers of the operations after the map: factors of the logits, and their cap.
 _FACTORS, _DIVISORS, _CAP = ("logit_scale", "lm_head_multiplier"), ("logits_scaling",), "final_logit_softcapping"
 
 # Trained models' logits are about as large, so that caps of them, usually 30 or 50, change such values.
 _LARGE = 64.0
-# What is made is rounded as often as the stock logits are, but for a division in place of a factor.
+# The logits are rounded as often as the stock ones, but for a division instead of a factor.
 _ROUNDINGS = 8
 
 
 def logits_of(output: Mapping[str, Tensor], entries: int | None = None) -> Tensor:
-    """The logits of a stock output, of the first `entries` choices where these are given; of an answer both ends'."""
+    """The logits of a stock output, for the first `entries` choices if given; for answers those of both ends."""
     if "logits" in output:
         return output["logits"] if entries is None else output["logits"][..., :entries]
     return torch.stack([output["start_logits"], output["end_logits"]], dim=-1)
@@ -43,14 +43,14 @@ class UnprojectedLogits:
     """Logits that are not computed yet: c · tanh(s (W h + b) / c) with the cap c, or s (W h + b) without one.
 
     Attributes:
-        hidden: What enters the head's last linear map.
+        hidden: The input of the head's last linear map.
         weight: W, perhaps of the first entries of the vocabulary alone.
         bias: b.
         scale: s.
         cap: c.
-        dtype: In which the head computes.
+        dtype: The dtype in which the head computes.
         has_graph: Whether the forward had a graph.
-        stand_in: What the stock forward gave: logits of no choice, in the graph of everything that the logits are.
+        stand_in: The stock forward's output: logits of no choice, in the same graph as the logits would be.
     """
 
     hidden: Float[Tensor, "*batch width"]
@@ -64,7 +64,7 @@ class UnprojectedLogits:
 
     @property
     def shape(self) -> torch.Size:
-        """That of the logits."""
+        """The shape of the logits."""
         return torch.Size([*self.hidden.shape[:-1], len(self.weight)])
 
     def whole(self) -> Float[Tensor, "*batch choice"]:
@@ -96,7 +96,7 @@ class SplitHead:
 
     Args:
         model: A stock model.
-        task: What its head computes; one that is not over a vocabulary stays whole.
+        task: The task of its head; a head that is not over a vocabulary stays whole.
         options: Further arguments of its forwards.
     """
 
@@ -106,9 +106,9 @@ class SplitHead:
 
     @contextmanager
     def left_out(self) -> "Iterator[list[tuple[Tensor, Tensor]] | None]":
-        """Forwards inside leave the map out; gives where they put what enters it and the stand-in for the logits.
+        """Forwards inside leave the map out; gives the list into which they put its input and the stand-in.
 
-        None where the head cannot be split: the forwards are whole then, which is said once.
+        None if the head cannot be split: the forwards are whole then, and one warning says so.
         """
         if self._found is None:
             yield None
@@ -125,12 +125,12 @@ class SplitHead:
     def predictions(
         self, output: Mapping[str, Tensor], entered: list[tuple[Tensor, Tensor]] | None, entries: int | None
     ) -> Tensor | UnprojectedLogits:
-        """What a forward gave, of the first `entries` choices where these are given.
+        """The predictions of a forward, for the first `entries` choices if given.
 
         Args:
-            output: What the stock forward returned.
-            entered: What `left_out` gave.
-            entries: How many entries of the vocabulary have a logit.
+            output: The output of the stock forward.
+            entered: The result of `left_out`.
+            entries: The number of entries of the vocabulary that have a logit.
         """
         if entered is None:
             return logits_of(output, entries)
@@ -155,7 +155,7 @@ class _Found:
     cap: float | None
 
     def logits(self, hidden: Tensor, stand_in: Tensor, entries: int | None = None) -> UnprojectedLogits:
-        """The logits that the map would have given, of the first `entries` choices where these are given."""
+        """The logits that the map would have given, for the first `entries` choices if given."""
         weight, bias = self.linear.weight, self.linear.bias
         if entries is not None:
             weight, bias = weight[:entries], None if bias is None else bias[:entries]
@@ -201,7 +201,7 @@ def _not_now(model: PreTrainedModel, linear: nn.Linear) -> str | None:
 
 
 def _find(model: PreTrainedModel, options: Mapping[str, bool]) -> _Found | str:
-    """The map and what follows it; or why it cannot be left out."""
+    """The map with the scale and cap after it; or why it cannot be left out."""
     linear = model.get_output_embeddings()
     if type(linear) is not nn.Linear:
         ends = "nothing that it names" if linear is None else type(linear).__name__
@@ -220,7 +220,7 @@ def _find(model: PreTrainedModel, options: Mapping[str, bool]) -> _Found | str:
 
 
 def _tried(model: PreTrainedModel, found: _Found, options: Mapping[str, bool]) -> _Found | str:
-    """What was found, if it makes of a few tokens' hidden states, as large as trained ones, the stock logits."""
+    """The found map, if it gives the stock logits from a few tokens' hidden states, as large as trained ones."""
     inputs, linear = few_tokens(model), found.linear
     with _without(linear) as entered:
         without = model(**inputs, **options)["logits"]

@@ -23,8 +23,8 @@ def hook_point_of(model: HookedModel, given: HookPoint | str | None) -> HookPoin
     return named_hook_points([name], model.hook_points(), model.architecture)[name]
 
 
-def resume_place(model: HookedModel, hook_point: HookPoint) -> HookPoint | None:
-    """The last block boundary at or before a hook point; None where it comes before every block."""
+def resume_hook_point(model: HookedModel, hook_point: HookPoint) -> HookPoint | None:
+    """The last block boundary at or before a hook point; None if it comes before every block."""
     if hook_point.component == "token_embedding":
         return None
     return hook_point if hook_point.component in BOUNDARIES else model.hook_point("block_input", hook_point.layer)
@@ -32,7 +32,7 @@ def resume_place(model: HookedModel, hook_point: HookPoint) -> HookPoint | None:
 
 def entry_hook_points(model: HookedModel, hook_point: HookPoint) -> tuple[HookPoint, ...]:
     """The hook points whose activations `entered` needs, the given one first."""
-    boundary = resume_place(model, hook_point)
+    boundary = resume_hook_point(model, hook_point)
     return (hook_point,) if boundary in (None, hook_point) else (hook_point, boundary)
 
 
@@ -52,7 +52,7 @@ def entered(
         boundary: For a hook point inside a block, the input of that block, whose residual stream bypasses the hook
             point.
     """
-    resume = resume_place(model, hook_point)
+    resume = resume_hook_point(model, hook_point)
     if resume is None:
         with model.hooks([(hook_point, lambda _: hidden)]):
             yield

@@ -8,7 +8,7 @@ import typer
 
 
 def at_home(given: Any) -> Any:
-    """Paths, of which `~` is the home folder; other texts as they are."""
+    """Paths in which `~` is replaced by the home folder; other texts unchanged."""
     if isinstance(given, list | tuple):
         return [at_home(each) for each in given]
     return given if given is None else type(given)(os.path.expanduser(given))

@@ -22,7 +22,7 @@ _ADVICE = {
 
 
 def environment_fault(error: BaseException) -> str | None:
-    """What the machine could not do and how to resolve it, in one paragraph; None for another kind of error."""
+    """A message about a fault of the machine and how to resolve it; None for another kind of error."""
     if isinstance(error, OSError):
         what = error.strerror or str(error) or type(error).__name__
         where = f"{error.filename}: " if error.filename is not None else ""

@@ -1,4 +1,4 @@
-"""Which options of `causalkd evaluate` go together: none that is given may be without effect."""
+"""Checks that the options of `causalkd evaluate` go together: none that is given may be without effect."""
 
 from collections.abc import Callable, Mapping, Set
 from inspect import signature
@@ -21,7 +21,11 @@ def check_options(given: Set[str]) -> None:
     Raises ValueError with the names of the options and what they belong to.
     """
     if "task" in given:
-        _refuse(given, _OF_LANGUAGE_MODELS, "are for a run's causal LMs and not for a task; leave them out, or --task")
+        _refuse(
+            given,
+            _OF_LANGUAGE_MODELS,
+            "apply to the causal LMs of a run, not to --task; leave them out, or leave --task out",
+        )
     else:
         _refuse(given, _OF_TASK, "belong to a task; name it with --task, or leave them out")
     if "submission" in given:

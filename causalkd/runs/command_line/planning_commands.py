@@ -1,4 +1,4 @@
-"""The commands that come before a training: recipes and their keys, alignments, data, costs, a teacher's outputs."""
+"""The commands before a training: recipes and their keys, alignments, data, costs, and a teacher's outputs."""
 
 import json
 from functools import partial
@@ -19,10 +19,13 @@ def precompute(
     set_: SetOption = [],  # noqa: B006 - typer copies it
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="For a language model, keep this many predictions per token and join the others."),
+        typer.Option(
+            min=1,
+            help="For a language model: keep this many predictions per token, and of the others only their total.",
+        ),
     ] = None,
 ) -> None:
-    """Write the teacher's outputs on all that its students will learn from, so that they train without it.
+    """Write the teacher's outputs on all rows that its students learn from, so that they train without it.
 
     Set `teacher.outputs` of the recipe to the folder afterwards. A call that was stopped continues.
     """
@@ -38,7 +41,10 @@ def plan(
     set_: SetOption = [],  # noqa: B006 - typer copies it
     speed: Annotated[
         float | None,
-        typer.Option(min=1.0, help="FLOP/s of a device, such as 4e14; what this machine does if not given."),
+        typer.Option(
+            min=1.0,
+            help="Floating-point operations per second of one device, such as 4e14; by default measured on this one.",
+        ),
     ] = None,
 ) -> None:
     """Print what a recipe will cost, stage by stage: operations, memory, disk, time. Nothing is trained or written."""
@@ -55,11 +61,17 @@ def data(
     path: Annotated[
         str, typer.Argument(help="A file, a folder, a pattern of files, or a hub data set's name.", callback=at_home)
     ],
-    kind: Annotated[str | None, typer.Option(help="What the rows are for; guessed from columns if absent.")] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Count lengths in its tokens: a hub name or folder.", callback=at_home)
+    kind: Annotated[
+        str | None, typer.Option(help="The kind of the rows, such as text; guessed from the columns if not given.")
     ] = None,
-    max_length: Annotated[int, typer.Option(min=1, help="Count the rows that have more tokens.")] = 128,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="A tokenizer, by hub name or folder; lengths are counted in its tokens instead of words.",
+            callback=at_home,
+        ),
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=1, help="Report how many rows have more tokens than this.")] = 128,
     config: Annotated[str | None, typer.Option(help="Configuration of a hub data set.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub data set.")] = None,
 ) -> None:
@@ -103,7 +115,7 @@ def check(
 
 
 def recipes() -> None:
-    """List the recipes that come with the package, and last the pipelines."""
+    """List the recipes and then the pipelines that come with the package."""
     from causalkd.recipe.recipe import shipped_pipelines, shipped_recipes
 
     typer.echo("\n".join([*shipped_recipes(), *shipped_pipelines()]))

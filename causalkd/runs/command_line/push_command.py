@@ -1,4 +1,4 @@
-"""The command that puts a student on the hub."""
+"""The command `causalkd push`, which puts a student on the hub."""
 
 from functools import partial
 from typing import Annotated
@@ -12,8 +12,8 @@ from causalkd.runs.command_line.user_errors import leave_to_the_first, user_erro
 def push(
     run: RunArgument,
     repo: Annotated[str, typer.Argument(help="The repository on the hub, such as user/name; made if it is new.")],
-    student: Annotated[str | None, typer.Option(help="The student to send; needed where the run has several.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Its seed; needed where the run has several.")] = None,
+    student: Annotated[str | None, typer.Option(help="The student to send; needed if the run has several.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Its seed; needed if the run has several.")] = None,
     public: Annotated[bool, typer.Option("--public", help="A public repository; private otherwise.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""How a command ends after a fault or a signal: its message on standard error and an exit code, without a traceback."""
+"""The end of a command after a fault or a signal: a message on standard error and an exit code, without a traceback."""
 
 import os
 import signal
@@ -10,12 +10,12 @@ from typing import NoReturn
 import typer
 
 LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-"""What launchers such as torchrun tell a process of its place among others."""
+"""The variables by which launchers such as torchrun give a process its rank among the others."""
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """A fault of the user or of the machine that happens inside ends the process with its message, without a traceback.
+    """Ends the process with a message, without a traceback, after a fault of the user or the machine inside.
 
     Exit codes: 2 for a fault of the user, 3 for one of the machine, 128 and its number for a signal. Progress bars and
     warnings of libraries are turned off. Of several processes only the one that fails first says why.
@@ -48,14 +48,14 @@ def user_errors() -> Iterator[None]:
 
 
 def end_with(error: OSError) -> NoReturn:
-    """Ends a command that does no work of its own, such as help, after a fault of the machine: full standard output."""
+    """Ends a command that does no work of its own, such as help, after a fault of the machine, such as a full disk."""
     from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
 
     _end(environment_fault(error) or str(error), EXIT_CODE)
 
 
 def _ending(error: BaseException) -> tuple[str | None, int]:
-    """What a command says at its end after an error, and its exit code; no message for a fault of the program."""
+    """The message and the exit code of a command after an error; no message for a fault of the program."""
     from pydantic import BaseModel, ValidationError
     from safetensors import SafetensorError
 
@@ -63,7 +63,7 @@ def _ending(error: BaseException) -> tuple[str | None, int]:
     from causalkd.runs.command_line.environment_faults import EXIT_CODE, environment_fault
     from causalkd.runs.setup.interruption import Stopped
 
-    if isinstance(error, ValidationError):  # of one value, such as that of an option
+    if isinstance(error, ValidationError):  # for one value, such as that of an option
         return "; ".join(fault_lines(error, BaseModel)), 2
     if isinstance(error, ValueError):
         return str(error), 2
@@ -78,7 +78,7 @@ def _ending(error: BaseException) -> tuple[str | None, int]:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    """Prints why a command ends and ends it; what standard output cannot take any more is dropped."""
+    """Prints why a command ends and ends it; text that standard output cannot take is dropped."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -93,7 +93,7 @@ def is_first_process() -> bool:
 
 
 def leave_to_the_first(*, wanted: bool = True) -> None:
-    """Ends every process but the first, which runs the command alone and waits for no other, where that is wanted."""
+    """If `wanted`, ends every process but the first, which runs the command alone and waits for no other."""
     if not wanted:
         return
     if not is_first_process():

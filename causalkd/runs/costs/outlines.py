@@ -1,4 +1,4 @@
-"""Students without weights, from whose layers costs are worked out before anything is built."""
+"""Students without weights, from whose layers costs are calculated before anything is built."""
 
 import torch
 
@@ -12,7 +12,7 @@ from causalkd.runs.setup.data import Data
 
 
 def outline(part: StudentPart, teacher: HookedModel, data: Data) -> HookedModel:
-    """What `build_student` would build, with every layer and its sizes, on torch's meta device, which holds no numbers.
+    """The model that `build_student` would build, on torch's meta device: every layer with its sizes, but no numbers.
 
     Raises:
         ValueError: A layer, width or checkpoint does not exist, or the student has no layers for the adapters.

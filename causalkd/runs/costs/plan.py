@@ -1,4 +1,4 @@
-"""What a recipe will cost, worked out before anything starts: operations, memory, disk and time of every stage."""
+"""The costs of a recipe, calculated before anything starts: operations, memory, disk and time of every stage."""
 
 import time
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ from causalkd.recipe.objectives import ObjectivesPart
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart, TrainingPart
 from causalkd.runs.costs.outlines import outline
-from causalkd.runs.costs.step_counts import steps_of, taught_share
+from causalkd.runs.costs.step_counts import steps_of, teacher_share
 from causalkd.runs.costs.step_flops import Step, compares, step_flops
 from causalkd.runs.costs.step_memory import activations, forwards_held
 from causalkd.runs.setup.data import Data, build_data
@@ -28,27 +28,27 @@ from causalkd.runs.setup.without_effect import without_effect
 from causalkd.training.flops import ForwardCost, Number, Shape
 from causalkd.training.progress import PlannedTraining, RunProgress
 
-_BYTES = 4  # of a float32, which students are
+_BYTES = 4  # of a float32, the precision of students
 _ADAM = 4  # weights, gradients and two moments
 _KEPT = 2  # checkpoints of an unfinished training
-_SAMPLED = 16  # batches whose shapes are looked at
-_INTERCHANGES = 5  # of a side in verification: plain, permuted source, moved elsewhere, again, untrained
+_SAMPLED = 16  # batches whose shapes are measured
+_INTERCHANGES = 5  # per model and site in verification: plain, permuted source, random direction, repeated, untrained
 _OF_HIDDEN_STATES = {"hidden_kd", "diito_hidden"}
 _GIGA, _MEBIBYTE = 1e9, 2**20
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What one training or the verification will cost."""
+    """The costs of one training or of the verification."""
 
     name: str
     parameters: int
-    """The parameters of what learns; in a verification, of all models."""
+    """The parameters of the trained model; in a verification, of all models."""
     steps: int
     tokens_per_step: Number
-    """Of all devices; in a verification, of base."""
+    """The tokens of all devices; in a verification, those of base."""
     flops_per_step: Number
-    """On each device."""
+    """Operations on each device."""
     memory: Number
     """Bytes on each device: weights, gradients, optimizer and activations."""
     disk: Number
@@ -66,7 +66,7 @@ class Plan:
 
     stages: tuple[StagePlan, ...]
     speed: Number
-    """Operations a second that the times are reckoned with, on each device."""
+    """Operations per second of each device, from which the times are calculated."""
     processes: int
 
     @property
@@ -75,11 +75,11 @@ class Plan:
         return sum(map(self.seconds_of, self.stages))
 
     def seconds_of(self, stage: StagePlan) -> Number:
-        """How long a stage takes at this speed."""
+        """The seconds that a stage takes at this speed."""
         return stage.flops / self.speed
 
     def progress(self, done: Collection[str]) -> RunProgress:
-        """What shows how far the run is, of which the trainings of these names are done already."""
+        """The progress display of the run, in which the trainings of these names are done already."""
         *trainings, verification = self.stages
         planned = {stage.name: PlannedTraining(stage.steps, float(stage.flops_per_step)) for stage in trainings}
         return RunProgress(planned, float(verification.flops), done)
@@ -97,7 +97,7 @@ class Plan:
         )
 
     def table(self) -> str:
-        """The plan, a stage a line."""
+        """The plan with one stage per line."""
         heads = ("stage", "parameters", "steps", "FLOP/step", "tokens/s", "memory", "disk", "time")
         rows: list[tuple[str, ...]] = [heads]
         for stage in self.stages:
@@ -122,11 +122,11 @@ class Plan:
 
 
 def plan(recipe: Recipe, speed: Number | None = None, tell: Callable[[str], None] | None = None) -> Plan:
-    """What the recipe will cost; trains nothing and writes nothing.
+    """The costs of a recipe; trains nothing and writes nothing.
 
     Args:
-        recipe: Of a run.
-        speed: Operations a second of a device; None measures a product of matrices on this one.
+        recipe: The recipe of a run.
+        speed: Operations per second of a device; None measures a product of matrices on this one.
         tell: Receives a line about every key of the recipe that has no effect.
 
     Raises:
@@ -146,7 +146,7 @@ def planned(
 ) -> Plan:
     """The plan of a recipe whose data and teacher are built already; no student is built. See `plan`."""
     stages: list[StagePlan] = []
-    processes, taught = PartialState().num_processes, 0
+    processes, before = PartialState().num_processes, 0  # before: earlier students that learn from the teacher
     if recipe.teacher.training is not None:
         stages.append(_teacher_stage(recipe, recipe.teacher.training, data, teacher))
     for part in recipe.students:
@@ -155,10 +155,10 @@ def planned(
         shape = _shape(recipe, training, data, part.objectives)
         resolved, precomputed = resolve(alignment, teacher, student), recipe.teacher.outputs is not None
         for seed in recipe.seeds:
-            share = 0.0 if precomputed else taught_share(training, data, is_first=taught == 0)
+            share = 0.0 if precomputed else teacher_share(training, data, is_first=before == 0)
             step = Step(teacher, student, resolved, shape, recipe.data.sources, share, precomputed)
             stages.append(replace(_student_stage(part, training, data, step), name=f"{part.name}-seed{seed}"))
-            taught += compares(part.objectives)
+            before += compares(part.objectives)
         last = student
     stages.append(_verification_stage(recipe, data, teacher, last, len(recipe.students) * len(recipe.seeds)))
     speed = speed or _measured_speed(PartialState().device, torch.get_num_threads())
@@ -181,10 +181,10 @@ def _student_stage(
 ) -> StagePlan:
     flops = step_flops(part.objectives, step) * training.gradient_accumulation
     has_teacher = compares(part.objectives) and not step.is_precomputed
-    size, taught = _size_of(step.student), _bytes_of(step.teacher) if has_teacher else 0
-    learnt = sum(weight.numel() for weight in step.student.model.parameters() if weight.requires_grad)
+    size, teacher = _size_of(step.student), _bytes_of(step.teacher) if has_teacher else 0
+    trained = sum(weight.numel() for weight in step.student.model.parameters() if weight.requires_grad)
     held = forwards_held(part.objectives, step) * activations(step.student, step.shape, part.objectives)
-    memory = taught + _BYTES * (size + (_ADAM - 1) * learnt) + held
+    memory = teacher + _BYTES * (size + (_ADAM - 1) * trained) + held
     cache = training.teacher_cache
     disk = _disk(_BYTES * size) + (cache.max_mib * _MEBIBYTE if cache is not None and cache.on_disk else 0)
     return StagePlan(part.name, size, steps_of(training, data), _tokens(training, step.shape), flops, memory, disk)
@@ -195,7 +195,7 @@ def _tokens(training: TrainingPart, shape: Shape) -> Number:
 
 
 def _shape(recipe: Recipe, training: TrainingPart, data: Data, objectives: ObjectivesPart | None) -> Shape:
-    """The mean shape of batches of the training examples; of two tokenizers that of the one with more tokens."""
+    """The mean shape of batches of the training examples; with two tokenizers, that of the one with more tokens."""
     examples, size = ExampleSet(data.train.examples), min(training.batch_size, len(data.train.examples))
     collate = build_collator(recipe.data, data.train, data.tokenizer, None, recipe.seeds[0])
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).tolist()
@@ -224,7 +224,7 @@ def _looks_everywhere(objectives: ObjectivesPart) -> bool:
 def _verification_stage(
     recipe: Recipe, data: Data, teacher: HookedModel, student: HookedModel, students: int
 ) -> StagePlan:
-    """About what the pairs cost: both runs of each model, and from every layer on its counterfactuals."""
+    """An estimate of the verification: base and source run of each model, and its counterfactuals from every layer."""
     part = recipe.verification
     size = min(part.batch_size, part.pairs)
     lengths = [max(len(row_of(row, reader)["input_ids"]) for reader in READERS) for row in data.heldout.examples]
@@ -238,7 +238,7 @@ def _verification_stage(
     sizes = _size_of(teacher) + students * _size_of(student)
     weights = _bytes_of(teacher) + _BYTES * students * _size_of(student)
     held = weights + _BYTES * shape.tokens * teacher.width * teacher.n_layers * 2
-    flops /= PartialState().num_processes  # which share the batches
+    flops /= PartialState().num_processes  # the processes share the batches
     return StagePlan("verification", sizes, -(-part.pairs // size), shape.tokens, flops, held, 0.0)
 
 
@@ -251,13 +251,15 @@ def _bytes_of(model: HookedModel) -> int:
 
 
 def _disk(weights: int) -> Number:
-    """Checkpoints with the optimizer's two moments, and the finished model, whose weights have so many bytes."""
+    """Bytes of the checkpoints with the optimizer's two moments, and of the finished model, from those of the
+    weights.
+    """
     return weights * ((_ADAM - 1) * _KEPT + 1)
 
 
 @cache
 def _measured_speed(device: torch.device, threads: int) -> Number:
-    """Operations a second in a product of matrices, on a device with so many threads; measured once."""
+    """Operations per second in a product of matrices on a device with this many threads; measured once."""
     side, times = 512, 8
     one = torch.ones(side, side, device=device)
     (one @ one).sum().item()

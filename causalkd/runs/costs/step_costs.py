@@ -1,4 +1,4 @@
-"""What a training step of each student costs, measured on a few steps, so that students can be given equal budgets."""
+"""The cost of a training step of each student, measured on a few steps, so that students can get equal budgets."""
 
 import statistics
 import tempfile
@@ -20,28 +20,28 @@ from causalkd.runs.setup.data import longest_row
 from causalkd.runs.setup.objectives import build_objectives
 from causalkd.runs.setup.preflight import preflight
 from causalkd.runs.setup.prepare import build_student
-from causalkd.runs.setup.sequences import reply_ends, taught_data
+from causalkd.runs.setup.sequences import data_with_written_responses, reply_ends
 from causalkd.runs.setup.trainer import build_trainer
 from causalkd.training.compute import BlockForwards
 
 STEPS = 12
-"""Steps of the measurement. Block-forwards and seconds are their mean, because what a step costs may be drawn: whether
-a student writes its rows itself, for instance. Of the seconds the first step's are left out."""
+"""Steps of the measurement. Block-forwards and seconds are their mean, because the cost of a step may be random: for
+instance, whether a student writes its rows itself. The seconds of the first step are left out."""
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """What one optimizer step costs."""
+    """The cost of one optimizer step."""
 
     block_forwards: float
-    """Teacher and student together; a trained block counts three times."""
+    """Block-forwards of teacher and student together; a trained block counts three times."""
     seconds: float
-    """Wall-clock time, that of loading the batches and of writing sequences included."""
+    """Wall-clock time, including loading the batches and writing sequences."""
     operations: float
-    """Floating-point operations, reckoned from the shapes of the batches; see `causalkd.runs.costs.plan`."""
+    """Floating-point operations, calculated from the shapes of the batches; see `causalkd.runs.costs.plan`."""
 
     def steps(self, budget: BudgetPart) -> int:
-        """How many whole steps a budget allows, at least one."""
+        """The number of whole steps that a budget allows, at least one."""
         costs = {"block_forwards": self.block_forwards, "operations": self.operations, "minutes": self.seconds / 60}
         each = costs[budget.unit]
         return max(int(budget.amount / each), 1)
@@ -50,10 +50,10 @@ class StepCost:
 def step_costs(recipe: Recipe) -> dict[str, StepCost]:
     """The cost of a step of each student, by name, with the teacher as it is before any training.
 
-    Trains each for a few steps in a temporary folder; nothing stays.
+    Trains each for a few steps in a temporary folder, which is deleted.
 
     Raises:
-        ValueError: Something of the recipe, the data or the models does not fit, or a step costs less in later epochs.
+        ValueError: The recipe, the data and the models do not fit together, or a step costs less in later epochs.
     """
     return {part.name: _measured(recipe, part) for part in recipe.students}
 
@@ -70,12 +70,13 @@ def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
     data, teacher = prepared.data, prepared.teacher
     stages = planned(recipe, data, teacher, alignment, speed=1.0).stages
     seed, training = recipe.seeds[0], recipe.training_of(part)
-    with tempfile.TemporaryDirectory() as place, torch.random.fork_rng():
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary, torch.random.fork_rng():
+        folder = Path(temporary)
         student = build_student(part, teacher, data, seed)
         objectives = build_objectives(part.objectives, alignment, teacher, student, seed)
         ends, longest = reply_ends(recipe.data, data.tokenizer), longest_row(recipe.data, data.tokenizer)
-        data = taught_data(training.sequences, data, student, teacher, longest, folder / "sequences", ends)
+        written = folder / "sequences"
+        data = data_with_written_responses(training.sequences, data, student, teacher, longest, written, ends)
         trainer = build_trainer(
             recipe, training, data, student, objectives, teacher=teacher, alignment=alignment,
             name=part.name, seed=seed, folder=folder / "student", metrics=folder / "metrics.jsonl",
@@ -89,7 +90,7 @@ def _measured(recipe: Recipe, part: StudentPart) -> StepCost:
 
 
 class _Clock(TrainerCallback):
-    """Notes how long each step takes, with its batches: from the end of one step to the end of the next."""
+    """Records the seconds of each step with its batches: from the end of one step to the end of the next."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -100,7 +101,7 @@ class _Clock(TrainerCallback):
         self._began = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Reads it, and starts it again."""
+        """Records the seconds since the last step."""
         now = time.perf_counter()
         self.seconds.append(now - self._began)
         self._began = now

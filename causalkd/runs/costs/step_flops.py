@@ -1,4 +1,4 @@
-"""How many floating-point operations a step of a student's training costs, by its objectives."""
+"""The floating-point operations of a step of a student's training, by its objectives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,16 @@ from causalkd.training.flops import ForwardCost, Number, Shape
 
 @dataclass(frozen=True)
 class Step:
-    """What a micro-batch is computed with: both models, the alignment, the batch's shape, where sources come from.
+    """The inputs of a cost estimate of a micro-batch.
 
     Attributes:
-        taught: The share of the steps in which the teacher runs on base; in the others its outputs are remembered.
-        is_precomputed: Whether it never runs, not even for interchanges.
+        teacher: The teacher.
+        student: The student.
+        alignment: The alignment, resolved for both models.
+        shape: The size of a micro-batch: rows, tokens per row, and predicted tokens.
+        sources: Where sources come from: other rows of the `batch`, or the `dataset`.
+        teacher_share: The share of the steps in which the teacher runs on base; in the others its outputs are cached.
+        is_precomputed: Whether the teacher never runs, not even for interchanges.
     """
 
     teacher: HookedModel
@@ -27,28 +32,28 @@ class Step:
     alignment: ResolvedAlignment
     shape: Shape
     sources: str = "batch"
-    taught: float = 1.0
+    teacher_share: float = 1.0
     is_precomputed: bool = False
 
 
 def step_flops(objectives: ObjectivesPart, step: Step) -> Number:
-    """Operations of a micro-batch: forwards of both models, what the objectives add, and the backward pass."""
+    """Operations of a micro-batch: forwards of both models, those that the objectives add, and the backward pass."""
     total = 3 * ForwardCost(step.student).forward(step.shape)
-    total += step.taught * ForwardCost(step.teacher).forward(step.shape) if compares(objectives) else 0.0
+    total += step.teacher_share * ForwardCost(step.teacher).forward(step.shape) if compares(objectives) else 0.0
     return total + added(objectives, step, "cost")
 
 
 def added(objectives: ObjectivesPart, step: Step, column: Literal["cost", "held"]) -> Number:
-    """What objectives add, by a column of their table; see `ObjectiveEntry`.
+    """The operations or the memory that objectives add, by a column of their table; see `ObjectiveEntry`.
 
-    Objectives with the same entry there share what they run, so the first one's settings stand for all.
+    Objectives with the same entry in that column share their passes, so only the first one's settings count.
     """
     parts = {getattr(OBJECTIVES[name], column): part for name, part in reversed(objectives.chosen().items())}
     return sum(imported(adds)(part, step) for adds, part in parts.items() if adds is not None)
 
 
 def interchange_cost(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:
-    """Operations of the interchange interventions on both models, and of what is learned through them."""
+    """Operations of the interchange interventions on both models, and of the backward pass through the student's."""
     each = [_interchange(pair, step, part.crossway) for pair in step.alignment.pairs]
     return sum(each) if part.pairs == "all" else sum(each) / len(each)
 
@@ -67,13 +72,15 @@ def _interchange(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
         total += times * (after + read)
         if crossway and sources == "batch":
             total += times * after
-        elif crossway:  # of the source's own run only what comes before the site is learned through
+        elif crossway:  # gradients flow through the source's own run only before the site
             total += cost.forward(shape) + after + (2 * (before + after) if learns else 0.0)
     return total
 
 
 def first_block(hook_points: Sequence[HookPoint]) -> int:
-    """The first block that follows the first of some places."""
+    """The index of the first block that runs after the earliest of these hook points; the block itself, if the hook
+    point lies inside it.
+    """
     first = min(hook_points, key=lambda point: point.depth)
     return first.layer + (first.component == "block_output")
 
@@ -81,23 +88,23 @@ def first_block(hook_points: Sequence[HookPoint]) -> int:
 def maps_cost(part: ADKDPart, step: Step) -> Number:
     """Operations of both models' attribution maps.
 
-    A map of K views takes K − 1 backward passes to the entry, without gradients of weights; a student's are
-    differentiated. Each further step of the path is a forward with its passes anew, which the student runs twice. A
-    backward pass to the entry costs a forward, and to differentiate it costs two more, as of a forward.
+    A map of K views takes K − 1 backward passes to the hook point, without gradients of weights; the student's are
+    differentiated. Each further step of the path is another forward with its backward passes, which the student runs
+    twice. A backward pass to the hook point costs one forward, and differentiating it costs two more.
     """
     views = passes_of_map(part, step)
     further = part.steps - 1
-    taught, once = ForwardCost(step.teacher).forward(step.shape), ForwardCost(step.student).forward(step.shape)
-    taught *= step.taught
-    return taught * (views + further * (1 + views)) + once * (3 * views + further * (4 + 4 * views))
+    teacher, student = ForwardCost(step.teacher).forward(step.shape), ForwardCost(step.student).forward(step.shape)
+    teacher *= step.teacher_share
+    return teacher * (views + further * (1 + views)) + student * (3 * views + further * (4 + 4 * views))
 
 
 def passes_of_map(part: ADKDPart, step: Step) -> int:
-    """The backward passes to the entry that a map of these settings takes at each step of its path."""
+    """The backward passes to the hook point that a map of these settings takes at each step of its path."""
     classes = step.student.model.config.num_labels or 1
     return part.views if isinstance(part.views, int) else max(1, classes - 1) if part.views == "all" else 1
 
 
 def compares(objectives: ObjectivesPart) -> bool:
-    """Whether some objective looks at the teacher."""
+    """Whether some objective compares the student with the teacher."""
     return any(OBJECTIVES[name].reads_teacher for name in objectives.chosen())

@@ -1,4 +1,4 @@
-"""How much of a student's forward passes is held for the backward pass of a step, by its objectives."""
+"""The memory that a student's forward passes hold for the backward pass of a step, by its objectives."""
 
 from causalkd.alignment.interchange import hook_points_needed, read_hook_points
 from causalkd.alignment.resolve import ResolvedPair
@@ -9,14 +9,14 @@ from causalkd.runs.costs.step_flops import Step, added, first_block, passes_of_m
 from causalkd.training.flops import Number, Shape
 
 _FLOAT = 4  # bytes
-_LINEAR, _SQUARE = 34, 5  # bytes a token and unit of width, and a pair of positions and head, in 16 bits
+_LINEAR, _SQUARE = 34, 5  # bytes per token and unit of width, and per pair of positions and head, in 16 bits
 
 
 def activations(model: HookedModel, shape: Shape, objectives: ObjectivesPart | None = None) -> Number:
-    """Bytes that one forward holds for its backward pass, by layer (Korthikanti et al. 2022, arXiv 2205.05198), and
-    its logits; not what losses hold of the vocabulary's size beside these.
+    """Bytes that one forward holds for its backward pass: all layers (Korthikanti et al. 2022, arXiv 2205.05198) and
+    the logits. Tensors over the vocabulary that losses hold in addition are not counted.
 
-    Fused attention computes the weights of pairs of positions again when it needs them. Eager attention, which
+    Fused attention computes the weights of pairs of positions again in the backward pass. Eager attention, which
     attribution maps need, holds them.
     """
     eager = model.model.config._attn_implementation == "eager" or (objectives is not None and _trains_maps(objectives))
@@ -31,12 +31,12 @@ def _trains_maps(objectives: ObjectivesPart) -> bool:
 
 
 def forwards_held(objectives: ObjectivesPart, step: Step) -> Number:
-    """How many forwards of the student are held at once where most are: the plain one, and what objectives add."""
+    """The largest number of student forwards that are held at once: the plain one, and those that objectives add."""
     return 1.0 + added(objectives, step, "held")
 
 
 def interchange_held(part: DIITOPart | DIITOHiddenPart, step: Step) -> Number:
-    """The blocks that are run anew for the interchange interventions on the student, in forwards of it."""
+    """The blocks that run again for the interchange interventions on the student, in units of its forward pass."""
     each = [_of_pair(pair, step, part.crossway) for pair in step.alignment.pairs]
     return sum(each) if part.pairs == "all" else max(each)
 
@@ -53,9 +53,9 @@ def _of_pair(pair: ResolvedPair, step: Step, crossway: bool) -> Number:
 
 
 def maps_held(part: ADKDPart, step: Step) -> Number:
-    """The passes to the entry that the student's map is differentiated through, in forwards of it.
+    """The passes to the hook point that the student's map is differentiated through, in units of its forward pass.
 
-    Steps of the path but the first are run again when their turn comes in the backward pass, so that one of them is
+    All steps of the path but the first are run again in the backward pass, one after the other, so only one of them is
     held at a time.
     """
     return min(part.steps, 2) * (1 + passes_of_map(part, step)) - 1

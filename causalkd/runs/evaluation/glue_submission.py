@@ -1,4 +1,4 @@
-"""Predictions for GLUE's test rows in the form in which its server takes them.
+"""Predictions for GLUE's test rows in the format of its server.
 
 FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, numbered and in the order of the official file
 """
@@ -12,7 +12,7 @@ from causalkd.data.tasks.loading import USUAL_LENGTH, Examples
 from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.model_inputs import most_tokens
-from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
+from causalkd.runs.evaluation.evaluation_task import EvaluationTask, data_trained_on
 from causalkd.runs.evaluation.stored import evaluation_folder
 from causalkd.runs.evaluation.tasks import evaluation_batches, subjects_of
 from causalkd.runs.folder.layout import write_whole
@@ -21,7 +21,7 @@ from causalkd.verification.measures.task_metrics import choices
 
 FOLDER = "glue"
 _SCORES = (0.0, 5.0)
-"""The least and the greatest score of STS-B."""
+"""The lowest and the highest score of STS-B."""
 
 
 @no_bars_in_logs()
@@ -36,15 +36,15 @@ def write_submission(
 ) -> list[Path]:
     """Predicts GLUE's test rows of a task and writes a file to hand in for each model.
 
-    Arguments and errors are those of `evaluate_task`; the task is one of GLUE's, or `ax`, its diagnostic set, which
-    models of MNLI answer. Scores of STS-B are brought into 0 to 5, as by the authors' own tool.
+    Arguments and errors are those of `evaluate_task`; the task is one of GLUE's, or `ax`, its diagnostic set for models
+    of MNLI. Scores of STS-B are clipped to 0 to 5, as by the authors' own tool.
     """
     test = glue_test(task)
-    spec, asked = task_spec(test.task or task), AskedTask.of(test.task or task)
+    spec, wanted = task_spec(test.task or task), EvaluationTask.of(test.task or task)
     folder, written = evaluation_folder(origin, out) / FOLDER, []
     trained = data_trained_on(origin)
     max_length = max_length or (None if trained is None else trained.max_length)
-    for name, model, tokenizer in subjects_of(origin, asked):
+    for name, model, tokenizer in subjects_of(origin, wanted):
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         if max_length is not None and max_length > allowed:
             raise ValueError(f"max_length {max_length} is more than the {allowed} tokens that {name} takes; give less")
@@ -61,7 +61,7 @@ def write_submission(
         lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in numbered)]
         file = folder / name / test.submission
         text = "\n".join(lines) + "\n"
-        if out is not None and file.is_file() and file.read_text(encoding="utf-8") != text:  # of a model of this name
+        if out is not None and file.is_file() and file.read_text(encoding="utf-8") != text:  # another model's
             raise ValueError(f"{file} holds other predictions; name another folder with `out`, or delete that file")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, text)
@@ -72,7 +72,7 @@ def write_submission(
 
 
 def _scores(values: list[float], name: str) -> list[float]:
-    """The values brought into the range of STS-B's scores."""
+    """The values clipped to the range of STS-B's scores."""
     unknown = [number for number, value in enumerate(values) if not math.isfinite(value)]
     if unknown:
         raise ValueError(
@@ -83,8 +83,8 @@ def _scores(values: list[float], name: str) -> list[float]:
 
 
 def _as_handed_in(numbers: list[int], own: list[str], labels: tuple[str, ...], by_name: bool) -> list[str | int]:
-    """The model's classes as GLUE's names or numbers of them."""
+    """The model's classes as GLUE's names or numbers."""
     order = [label.casefold() for label in labels]
     # A head without names of its own has the order of the task.
-    places = [order.index(own[number]) if sorted(own) == sorted(order) else number for number in numbers]
-    return [labels[place] for place in places] if by_name else list(places)
+    found = [order.index(own[number]) if sorted(own) == sorted(order) else number for number in numbers]
+    return [labels[number] for number in found] if by_name else list(found)

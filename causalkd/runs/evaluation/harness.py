@@ -17,17 +17,17 @@ from causalkd.models.checkpoints import locate
 
 @dataclass(frozen=True)
 class HarnessOptions:
-    """How the harness asks a model."""
+    """Options of a call of the harness."""
 
     shots: int | None = None
-    """Solved examples in every prompt; None for the number that each task has of its own."""
+    """Solved examples in every prompt; None means each task's own number."""
     batch_size: str = "1"
-    """Rows of a forward pass: a number, or `auto` for what fits into memory."""
+    """Rows of a forward pass: a number, or `auto` for as many as fit into memory."""
     chat_template: bool = False
     """Put prompts into the chat template of the model's tokenizer."""
 
     def faults(self, tokenizer: PreTrainedTokenizerBase | None = None) -> list[str]:
-        """What is wrong with them, and with a tokenizer for them, a line each."""
+        """The faults of the options, and of a tokenizer for them, one per line."""
         found = []
         if self.shots is not None and self.shots < 0:
             found.append(f"shots is {self.shots}; give the number of examples in a prompt, from 0")
@@ -44,14 +44,14 @@ class HarnessOptions:
 def harness_faults(
     tasks: Sequence[str], options: HarnessOptions, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> list[str]:
-    """Why the harness cannot be asked for these tasks, a line each.
+    """The reasons why the harness cannot run these tasks, one per line.
 
     Args:
         tasks: Names of its tasks, or YAML files of tasks in its form.
-        options: How it asks.
+        options: The options of the call.
         tokenizer: The tokenizer of the models.
 
-    The rows of every task are loaded, since the first model is not to be measured in vain.
+    The rows of every task are loaded, so that a fault is found before the first model is measured.
     """
     if not tasks:
         return []
@@ -71,7 +71,7 @@ def harness_faults(
             continue
         try:
             manager.load([name])
-        except Exception as error:  # the harness and its tasks' own code raise whatever they do
+        except Exception as error:  # the harness and the code of its tasks may raise any error
             said = " ".join(str(error).split())[:300]
             found.append(
                 f"the rows of the harness task {task!r} cannot be loaded ({type(error).__name__}: {said}); load them "
@@ -83,7 +83,9 @@ def harness_faults(
 def harness_scores(
     checkpoint: str | Path, tasks: Sequence[str], options: HarnessOptions, limit: int | None
 ) -> Mapping[str, Mapping[str, Any]]:
-    """What the harness finds of a checkpoint, by task; nothing without tasks. `limit` is the most rows of each."""
+    """The harness's scores of a checkpoint, by task; empty without tasks. `limit` is the largest number of rows of
+    each.
+    """
     if not tasks:
         return {}
     batch: int | str = int(options.batch_size) if options.batch_size.isdigit() else options.batch_size
@@ -108,7 +110,7 @@ def _is_file(task: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _manager(tasks: tuple[str, ...]) -> Any:
-    """The harness's table of tasks, with those of the files; it takes a minute to read, so that it is kept."""
+    """The harness's table of tasks, with those of the files; it takes a minute to read, so it is kept."""
     folders = sorted({str(Path(task).absolute().parent) for task in tasks if _is_file(task)})
     return import_module("lm_eval.tasks").TaskManager(include_path=folders or None)
 

@@ -1,8 +1,8 @@
-"""Evaluate the causal LMs of a run as language models: perplexity, generated responses, harness tasks.
+"""The evaluation of a run's causal LMs as language models: perplexity, generated responses, harness tasks.
 
-runs/NAME/evaluation.json       one object a measurement; see `causalkd.runs.evaluation.measured_rows`
-runs/NAME/responses/*.jsonl     what each model answered, beside the reference: input of an outside judge of win rates;
-                                the names end in a limit, and in other numbers of tokens than usual
+runs/NAME/evaluation.json       one object per measurement; see `causalkd.runs.evaluation.measured_rows`
+runs/NAME/responses/*.jsonl     each model's responses with the references, as input for an external judge of win rates;
+                                the names end in a limit, and in a number of tokens other than the default
 """
 
 import json
@@ -54,7 +54,7 @@ class _Prompts(NamedTuple):
     given: list[Instruction]
     ids: list[list[int]]
     too_long: int = 0
-    """How many others leave no room for a response in some model."""
+    """The number of further prompts that leave no room for a response in some model."""
 
 
 class _Texts(NamedTuple):
@@ -62,7 +62,7 @@ class _Texts(NamedTuple):
     examples: Sequence[Example]
 
 
-class _Asked(NamedTuple):
+class _Inputs(NamedTuple):
     """All data that every model is measured on, read before the first measurement."""
 
     texts: dict[str, _Texts]
@@ -89,18 +89,18 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Measure a run's teacher and students and add it to `evaluation.json` and their responses to its folder.
 
-    Everything is read, and its length checked, before the first model is measured; what is measured of a model is
-    written before the next. Several processes (torchrun, accelerate launch) share the texts and the prompts.
+    Everything is read, and its length checked, before the first model is measured; the results of a model are written
+    before the next is measured. Several processes (torchrun, accelerate launch) share the texts and the prompts.
 
     Args:
         path: The run folder; its models are causal LMs.
-        texts: Further tasks, beside the run's own held-out rows, whose `test` rows are predicted: `wikitext_causal_lm`.
-        prompts: Files of instructions with reference responses, one JSON object a line (Dolly, Self-Instruct, Vicuna);
-            what does not lie here is looked for in CAUSALKD_DATA/instruct.
-        limit: Largest number of rows of each.
+        texts: Tasks such as `wikitext_causal_lm` whose `test` rows are predicted, after the run's own held-out rows.
+        prompts: Files of instructions with reference responses, one JSON object per line (Dolly, Self-Instruct,
+            Vicuna); files that do not exist at the given path are looked for in CAUSALKD_DATA/instruct.
+        limit: Largest number of rows of each task, text or file of prompts.
         max_tokens: Longest response, in tokens; the likeliest token is taken each time.
         harness: Tasks of lm-evaluation-harness, such as `mmlu`.
-        options: How the harness asks.
+        options: Options of the harness.
         tell: Receives one line for each measurement.
 
     Raises:
@@ -109,8 +109,8 @@ def evaluate_run(
     processes = all_processes()
     if harness and processes.count > 1:
         raise ValueError(
-            f"{', '.join(harness)} were asked for in {processes.count} processes, but the harness asks its tasks in "
-            "one; call the same command without torchrun or accelerate launch"
+            f"{', '.join(harness)} were given in {processes.count} processes, but the harness runs in one; call the "
+            "same command without torchrun or accelerate launch"
         )
     run = TrainedRun.load(path)
     if run.data.heldout.kind != "causal_lm":
@@ -122,11 +122,11 @@ def evaluate_run(
     subjects = list(_subjects(run))
     files = _prompts(run.recipe.data, run.data.tokenizer, prompts, limit)
     files = [_fitting([subject.model for subject in subjects], given, max_tokens) for given in files]
-    asked = _Asked(_texts(run, texts, limit), files, harness, options, limit, max_tokens, processes)
+    inputs = _Inputs(_texts(run, texts, limit), files, harness, options, limit, max_tokens, processes)
     file, rows = run.folder.path / "evaluation.json", []
     known = read_rows(file)
     for subject in subjects:
-        for row in _measurements(run, subject, asked):
+        for row in _measurements(run, subject, inputs):
             rows.append({"model": subject.name, **row})
             if tell is not None and processes.is_first:
                 tell("  ".join(f"{key} {_shown(value)}" for key, value in rows[-1].items() if value is not None))
@@ -135,7 +135,7 @@ def evaluate_run(
 
 
 def _check_names(texts: Sequence[str], of_harness: Sequence[str]) -> None:
-    """Whatever is asked for by name must exist before the first model is measured; lists every fault."""
+    """Checks, before the first model is measured, that every named task exists; lists every fault."""
     faults = [
         f"texts of the task {task!r}, which is {task_spec(task).kind}, are not predicted token by token; name a "
         "causal_lm task"
@@ -155,7 +155,7 @@ def _subjects(run: TrainedRun) -> Iterator[_Subject]:
 
 
 def _texts(run: TrainedRun, tasks: Sequence[str], limit: int | None) -> dict[str, _Texts]:
-    """The run's own held-out rows by the name of its task, and the test rows of others, cut to what all models take."""
+    """The run's own held-out rows and the test rows of other tasks, by name, cut to the length that all models take."""
     part, tokenizer = run.recipe.data, run.data.tokenizer
     models = [run.teacher, *(student.model for student in run.students)]
     longest = min(longest_row(part, tokenizer), *(most_tokens(model.model) for model in models))
@@ -174,14 +174,14 @@ def _prompts(
 ) -> list[_Prompts]:
     data = os.environ.get(DATA_VARIABLE)
     folders = [Path(), *([Path(data) / "instruct"] if data else [])]
-    places = {str(file): [folder / file for folder in folders if (folder / file).is_file()] for file in files}
-    lacking = [file for file, found in places.items() if not found]
+    paths = {str(file): [folder / file for folder in folders if (folder / file).is_file()] for file in files}
+    lacking = [file for file, found in paths.items() if not found]
     if lacking:
         raise ValueError(
             f"there is no file {', '.join(lacking)}, neither here nor in the folder instruct of {DATA_VARIABLE}"
             f"{f' ({data})' if data else ', which is not set'}; give files with an instruction and an output a line"
         )
-    chosen = [found[0] for found in places.values()]
+    chosen = [found[0] for found in paths.values()]
     alike = [str(file) for file in chosen if sum(file.stem == other.stem for other in chosen) > 1]
     if alike:
         raise ValueError(
@@ -213,31 +213,32 @@ def _fitting(models: Sequence[HookedModel], prompts: _Prompts, max_tokens: int) 
     return _Prompts(prompts.name, given, ids, len(prompts.ids) - len(kept))
 
 
-def _measurements(run: TrainedRun, subject: _Subject, asked: _Asked) -> Iterator[dict[str, Any]]:
-    for name, texts in asked.texts.items():
-        found = predict_texts(subject.model, texts.batches, texts.examples, asked.processes)
+def _measurements(run: TrainedRun, subject: _Subject, inputs: _Inputs) -> Iterator[dict[str, Any]]:
+    for name, texts in inputs.texts.items():
+        found = predict_texts(subject.model, texts.batches, texts.examples, inputs.processes)
         per_byte = found.perplexity_per_byte
         figures = {"perplexity": found.perplexity_per_token, "per_byte": per_byte, "tokens": found.tokens}
-        yield {"texts": name, "limit": asked.limit, **figures}
-    for prompts in asked.prompts:
-        yield _responses(run, subject, prompts, asked)
-    for task, scores in harness_scores(_checkpoint(run, subject), asked.harness, asked.options, asked.limit).items():
-        how = {"limit": asked.limit, "shots": asked.options.shots, "chat_template": asked.options.chat_template}
+        yield {"texts": name, "limit": inputs.limit, **figures}
+    for prompts in inputs.prompts:
+        yield _responses(run, subject, prompts, inputs)
+    checkpoint, options = _checkpoint(run, subject), inputs.options
+    for task, scores in harness_scores(checkpoint, inputs.harness, options, inputs.limit).items():
+        how = {"limit": inputs.limit, "shots": options.shots, "chat_template": options.chat_template}
         figures = {name: value for name, value in scores.items() if isinstance(value, int | float)}
         yield {"harness": task, **how, **figures}
 
 
-def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, asked: _Asked) -> dict[str, Any]:
+def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, inputs: _Inputs) -> dict[str, Any]:
     """Writes a model's responses to the prompts of a file, and compares them with the references."""
     answers = _written(
         subject.model,
         prompts.ids,
-        Sampling(asked.max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
-        asked.processes,
+        Sampling(inputs.max_tokens, 0.0, ends=reply_ends(run.recipe.data, run.data.tokenizer)),
+        inputs.processes,
     )
     rows = prompts.given
-    ends = f"-limit{asked.limit}" if asked.limit is not None else ""
-    ends += f"-tokens{asked.max_tokens}" if asked.max_tokens != _USUAL_TOKENS else ""
+    ends = f"-limit{inputs.limit}" if inputs.limit is not None else ""
+    ends += f"-tokens{inputs.max_tokens}" if inputs.max_tokens != _USUAL_TOKENS else ""
     goal = run.folder.path / "responses" / f"{subject.name}-{prompts.name}{ends}.jsonl"
     lines = [
         {"instruction": row.instruction, "input": row.input, "reference": row.response, "response": answer}
@@ -248,11 +249,11 @@ def _responses(run: TrainedRun, subject: _Subject, prompts: _Prompts, asked: _As
         goal.parent.mkdir(exist_ok=True)
         write_whole(goal, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
-    asked.processes.in_first(write)
+    inputs.processes.in_first(write)
     return {
         "prompts": prompts.name,
-        "limit": asked.limit,
-        "max_tokens": asked.max_tokens,
+        "limit": inputs.limit,
+        "max_tokens": inputs.max_tokens,
         "rouge_l": rouge_l([row.response for row in rows], answers),
         "distinct_1": distinct(answers, 1),
         "distinct_2": distinct(answers, 2),

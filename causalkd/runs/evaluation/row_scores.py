@@ -1,4 +1,4 @@
-"""The score of each row of a task, from the predictions that an evaluation has stored, for tests that pair rows."""
+"""The score of each row of a task, from the stored predictions of an evaluation, for tests that pair rows."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from causalkd.verification.measures.squad import answer_f1, answer_is_exact
 
 
 def row_scores(predictions: Path, metric: str) -> tuple[float, ...]:
-    """What a metric is the mean of: one number a row, or a question, higher where the model is better.
+    """The scores whose mean is a metric: one number per row or question, higher if the model is better.
 
-    Where a row has several predictions, as of tokens, the metric is the mean over all of them. So a row's score is
-    their sum divided by the mean number of a row: long rows weigh as they do in the metric, and the mean of the scores
-    is the metric; of perplexity it is the logarithm of the metric, with the other sign. None for metrics that are no
-    mean over rows, such as F1 and correlations, and for words of sentences.
+    If a row has several predictions, such as one per token, the metric is the mean over all of them. A row's score is
+    then their sum divided by the mean number per row: long rows weigh as they do in the metric, and the mean of the
+    scores is the metric; for perplexity it is the negative logarithm of the metric. Empty for metrics that are not a
+    mean over rows, such as F1 and correlations, and for tags of words.
     """
     table = parquet.read_table(predictions)
     found = _SCORES.get(metric)
@@ -27,8 +27,8 @@ def row_scores(predictions: Path, metric: str) -> tuple[float, ...]:
     values = np.array([float(score(*each)) for each in _rows(table, columns)])
     if "row" not in table.column_names:
         return tuple(values.tolist())
-    rows, places = np.unique(table["row"].to_numpy(), return_inverse=True)
-    return tuple((np.bincount(places, values) * len(rows) / len(values)).tolist())
+    rows, indices = np.unique(table["row"].to_numpy(), return_inverse=True)
+    return tuple((np.bincount(indices, values) * len(rows) / len(values)).tolist())
 
 
 def _rows(table: pa.Table, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -41,4 +41,4 @@ _SCORES: Mapping[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "exact_match": (("prediction", "accepted"), answer_is_exact),
     "answer_f1": (("prediction", "accepted"), answer_f1),
 }
-"""The columns that the score of each metric is computed from, and how."""
+"""For each metric, the columns that its score is computed from, and the function that computes it."""

@@ -1,9 +1,9 @@
-"""The files of evaluations: where they are written, and that none replaces another.
+"""The files of evaluations, none of which replaces another measurement.
 
-FOLDER/MODEL-TASK-SPLIT.json      what was measured, of which model, on which rows and how
-FOLDER/MODEL-TASK-SPLIT.parquet   every prediction beside its label, from which each figure can be computed again
+FOLDER/MODEL-TASK-SPLIT.json      the metrics, the model, the rows and the settings
+FOLDER/MODEL-TASK-SPLIT.parquet   every prediction with its label, from which each metric can be computed again
 
-Where a limit, a length, or a way of scoring is asked for, the names end in it: `-limit100`, `-length64`, `-stride32`.
+If a limit, a length, or a way of scoring is given, the names end in it: `-limit100`, `-length64`, `-stride32`.
 """
 
 import json
@@ -20,29 +20,29 @@ FOLDER = "evaluations"
 
 
 def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
-    """Where the evaluations of a model are written: to `out`, or if it is not given beside the model."""
+    """The folder of a model's evaluations: `out`, or if that is not given, one in the folder of the model."""
     if out is not None:
         return Path(out)
     path = Path(origin)
     return path / FOLDER if path.is_dir() else Path(FOLDER) / str(origin).replace("/", "--")
 
 
-def place_of(origin: str | Path) -> str:
-    """Which model or run was measured: its folder, or the name on the hub."""
+def origin_of(origin: str | Path) -> str:
+    """The full path of a measured model or run, or its name on the hub."""
     return str(Path(origin).resolve()) if Path(origin).exists() else str(origin)
 
 
 def files_for(names: Sequence[str], facts: Mapping[str, Any], folder: Path, *, overwrite: bool) -> dict[str, Path]:
-    """The file of each model, without an ending; those of other rows and other ways of scoring have other names.
+    """The file of each model, without an ending; other rows and other ways of scoring give other names.
 
     Args:
-        names: The models.
-        facts: On what they are measured and how, which is written into the files.
-        folder: Where these are.
-        overwrite: Whether to replace a measurement of something else.
+        names: The names of the models.
+        facts: The data and the settings of the measurement, which are written into the files.
+        folder: The folder of the files.
+        overwrite: Whether to replace another measurement.
 
     Raises:
-        ValueError: One would be replaced.
+        ValueError: Another measurement would be replaced.
     """
     words = {"limit": "limit", "max_length": "length", "stride": "stride"}
     ends = [f"{word}{facts[key]}" for key, word in words.items() if key in facts]
@@ -54,14 +54,14 @@ def files_for(names: Sequence[str], facts: Mapping[str, Any], folder: Path, *, o
 
 
 def _check_same(file: Path, facts: Mapping[str, Any]) -> None:
-    """Refuses to replace a measurement of something else, or one that was made in another way.
+    """Refuses to replace a measurement of another model, on other data, or with other settings.
 
     Args:
-        file: Where it is written, without an ending.
-        facts: Which model is measured, on what and how; an earlier file has them too.
+        file: The file to write, without an ending.
+        facts: The model, the data and the settings of the measurement; an earlier file has them too.
 
     Raises:
-        ValueError: One of them is another there.
+        ValueError: One of them differs there.
     """
     written = file.with_name(f"{file.name}.json")
     if not written.is_file():
@@ -73,13 +73,13 @@ def _check_same(file: Path, facts: Mapping[str, Any]) -> None:
     if others:
         there = "; ".join(f"`{key}` is {known.get(key)} there and {plain[key]} here" for key in others)
         raise ValueError(
-            f"{written} holds what was measured otherwise, and would be replaced: {there}. Name another folder with "
-            "`out`, or delete that file"
+            f"{written} holds another measurement, which would be replaced: {there}. Choose another folder with `out`, "
+            "or delete that file"
         )
 
 
 def write(file: Path, answers: LabelPredictions, kind: str, known: Mapping[str, Any]) -> None:
-    """Writes the predictions of a model and what was measured of them; the file has no ending yet."""
+    """Writes the predictions of a model and their metrics; the file is given without an ending."""
     metrics = {each: finite_or_none(value) for each, value in known["metrics"].items()}
     stored = {**known, "metrics": metrics, "table": f"{file.name}.parquet"}
     write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
@@ -87,7 +87,7 @@ def write(file: Path, answers: LabelPredictions, kind: str, known: Mapping[str, 
 
 
 def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:
-    """Writes every prediction beside its label, from which each metric can be computed again, as Parquet."""
+    """Writes every prediction with its label as Parquet, from which each metric can be computed again."""
     from datasets import Dataset
 
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:
 
 
 def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:
-    """Every prediction beside its label: names of classes, tags of sentences, texts of answers, numbers of tokens."""
+    """Every prediction with its label: names of classes, tags of sentences, texts of answers, numbers of tokens."""
     if kind == "question_answering":
         return {
             "question": [each.question for each in answers.answered],
@@ -104,7 +104,7 @@ def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:
             "null_odds": [each.null_odds for each in answers.answered],
         }
     if kind == "token_classification":
-        gold, predicted = ([list(tags) for tags in side] for side in zip(*answers.tags, strict=True))
+        gold, predicted = ([list(tags) for tags in both] for both in zip(*answers.tags, strict=True))
         return {"label": gold, "prediction": predicted}
     gold, predicted = answers.gold.tolist(), answers.choice.tolist()
     if kind == "multi_label":

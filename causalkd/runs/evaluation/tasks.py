@@ -1,6 +1,6 @@
-"""How well a checkpoint, or every model of a run, does a task on one of its splits.
+"""The evaluation of a checkpoint, or of every model of a run, on a split of a task.
 
-What is written is in `causalkd.runs.evaluation.stored`.
+`causalkd.runs.evaluation.stored` describes the files that are written.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
-from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
-from causalkd.runs.evaluation.stored import evaluation_folder, files_for, place_of, write
+from causalkd.runs.evaluation.evaluation_task import EvaluationTask, data_trained_on
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, origin_of, write
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.prepare import build_masking
@@ -51,41 +51,41 @@ def evaluate_task(
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measures a checkpoint, or the models of a run, and writes what was found and every prediction.
+    """Measures a checkpoint, or the models of a run, and writes the metrics and every prediction.
 
     Several processes (torchrun, accelerate launch) share the rows; the first one writes.
 
     Args:
-        origin: A run folder, also of a fine-tuning, or a checkpoint with the head of the task: a folder or a name.
+        origin: The folder of a run or a fine-tuning, or a checkpoint with the head of the task: a folder or a name.
         task: The task, such as `mrpc`, or a YAML file: a recipe, or a `data` block of your own data.
         split: One of its labelled splits.
         limit: Largest number of rows.
         max_length: Longest row in tokens; by default that of the file or of the run's recipe, and without one 128, or
-            what the model takes where that is less.
+            the model's limit if that is less.
         batch_size: Rows of a forward pass.
         out: The folder to write to; `evaluations` in the folder of the model if not given.
-        stride: Of texts for a causal LM, how many tokens a row moves on by; see `overlapping_rows`. Rows do not overlap
-            if it is not given.
-        one_mask_a_row: Of texts for a masked LM, mask every token once and alone; see `one_mask_each`. Else a seventh
-            of the tokens is masked as in training.
-        overwrite: Whether to replace what was measured otherwise and has the same name.
+        stride: For texts of a causal LM: rows overlap, and each begins this many tokens after the last; see
+            `overlapping_rows`. Rows do not overlap if it is not given.
+        one_mask_a_row: For texts of a masked LM: mask one token per row, every token once; see `one_mask_each`.
+            Otherwise 15 % of the tokens are masked, as in training.
+        overwrite: Whether to replace another measurement of the same name.
         tell: Receives one line for each measurement.
 
     Raises:
         ValueError: The task, split or model does not exist, the model's head is for another task, or a file to write
-            holds what was measured otherwise.
+            holds another measurement.
     """
-    asked, processes = AskedTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
-    asked.check_split(split)
-    _check_scoring(asked, stride, one_mask_a_row)
-    folder, subjects = evaluation_folder(origin, out), list(subjects_of(origin, asked))
+    wanted, processes = EvaluationTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
+    wanted.check_split(split)
+    _check_scoring(wanted, stride, one_mask_a_row)
+    folder, subjects = evaluation_folder(origin, out), list(subjects_of(origin, wanted))
     chosen = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row or None}
-    facts = {"task": asked.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
-    facts |= {"data": asked.settings()} | ({} if out is None else {"of": place_of(origin)})
+    facts = {"task": wanted.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
+    facts |= {"data": wanted.settings()} | ({} if out is None else {"of": origin_of(origin)})
     files, rows = files_for([name for name, _, _ in subjects], facts, folder, overwrite=overwrite), []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
-        fitted = asked.for_labels_of(label_names(model))
+        fitted = wanted.for_labels_of(label_names(model))
         examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
@@ -94,20 +94,18 @@ def evaluate_task(
         rows.append({**known, "file": f"{files[name].name}.json"})
         processes.in_first(partial(write, files[name], answers, model.task, known))
         if tell is not None and processes.is_first:
-            tell(_line(name, asked.name, split, metrics, examples))
+            tell(_line(name, wanted.name, split, metrics, examples))
     return rows
 
 
-def _check_scoring(asked: AskedTask, stride: int | None, one_mask_a_row: bool) -> None:
+def _check_scoring(task: EvaluationTask, stride: int | None, one_mask_a_row: bool) -> None:
     """Refuses ways of scoring that the task does not have."""
-    text = not (isinstance(asked.given, OwnData) and asked.given.kind in ("instructions", "chat"))
+    text = not (isinstance(task.given, OwnData) and task.given.kind in ("instructions", "chat"))
     faults = []
-    if stride is not None and (asked.kind != "causal_lm" or not text or asked.name in ("instruct", "planted_lm")):
-        faults.append(f"stride is {stride}, but {asked.name!r} is no plain text for a causal LM; leave it out")
-    if one_mask_a_row and asked.kind != "masked_lm":
-        faults.append(
-            f"one mask a row is asked for, but {asked.name!r} is {asked.kind} and not masked_lm; leave it out"
-        )
+    if stride is not None and (task.kind != "causal_lm" or not text or task.name in ("instruct", "planted_lm")):
+        faults.append(f"stride is {stride}, but {task.name!r} is not plain text for a causal LM; leave it out")
+    if one_mask_a_row and task.kind != "masked_lm":
+        faults.append(f"one mask a row is given, but {task.name!r} is {task.kind} and not masked_lm; leave it out")
     if faults:
         raise ValueError("\n".join(faults))
 
@@ -122,11 +120,12 @@ def _rescored(
     return examples
 
 
-def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, HookedModel, PreTrainedTokenizerBase]]:
-    """The name, the model and the tokenizer of all that is to be measured.
+def subjects_of(origin: str | Path, task: EvaluationTask) -> Iterator[tuple[str, HookedModel, PreTrainedTokenizerBase]]:
+    """The name, the model and the tokenizer of each model to measure.
 
     Raises:
-        ValueError: There is no such model, its head is of another task or has other labels, or it has no numbers.
+        ValueError: There is no such model, its head is for another task or has other labels, or its weights are not
+            finite.
     """
     folder = RunFolder(Path(origin))
     if folder.path.exists() and not (folder.path / "config.json").is_file() and not folder.holds_finetuning():
@@ -135,7 +134,7 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
             raise ValueError(f"{other}; or name a checkpoint, whose folder has a config.json")
     if not folder.recipe.is_file() or folder.holds_finetuning():
         for path in finished_models(folder) if folder.recipe.is_file() else [origin]:
-            model = load_model(path, task=asked.kind, role="teacher", labels=_labels_at(path, asked))
+            model = load_model(path, task=task.kind, role="teacher", labels=_labels_at(path, task))
             tokenizer = with_padding(model.tokenizer or load_tokenizer(path))
             _check_has_numbers(Path(path).name, model)
             yield Path(path).name, completed(model, tokenizer), tokenizer
@@ -144,10 +143,10 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
     models = {"teacher": run.teacher, **{student.folder_name: student.model for student in run.students}}
     for name, model in models.items():
         has = list(label_names(model))
-        if model.task != asked.kind or not _same_labels(has, asked):
+        if model.task != task.kind or not _same_labels(has, task):
             raise ValueError(
                 f"{name} of the run {origin} does {model.task}{f' with the labels {has}' if has else ''}, and the task "
-                f"{asked.name!r} is {asked.kind}{f' with {list(asked.labels)}' if asked.labels else ''}; name a task "
+                f"{task.name!r} is {task.kind}{f' with {list(task.labels)}' if task.labels else ''}; name a task "
                 "of its kind, or a checkpoint with the head of this task"
             )
         _check_has_numbers(name, model)
@@ -156,26 +155,26 @@ def subjects_of(origin: str | Path, asked: AskedTask) -> Iterator[tuple[str, Hoo
 
 
 def _check_has_numbers(name: str, model: HookedModel) -> None:
-    """Refuses a model with weights that are no numbers: whatever it reads, it would seem to choose the first class."""
+    """Refuses a model with weights that are not finite: it would seem to choose the first class for every input."""
     spoilt = not_finite(model.model)
     if spoilt:
         raise ValueError(
-            f"{name} has weights that are no finite numbers ({', '.join(spoilt[:3])}): its training has diverged, so "
+            f"{name} has weights that are not finite ({', '.join(spoilt[:3])}): its training has diverged, so "
             "its predictions mean nothing; train it again with a smaller learning rate"
         )
 
 
-def _labels_at(path: str | Path, asked: AskedTask) -> tuple[str, ...] | None:
-    """The task's labels, in the order in which the checkpoint has them, where they are the same ones."""
+def _labels_at(path: str | Path, task: EvaluationTask) -> tuple[str, ...] | None:
+    """The labels to load the checkpoint with: None keeps its own, if they are those of the task in any order."""
     names: dict[Any, str] = dict(read_config(path).id2label or {})
     own = [names[number] for number in range(len(names))]
-    return None if _same_labels(own, asked) else asked.labels or None
+    return None if _same_labels(own, task) else task.labels or None
 
 
-def _same_labels(own: Sequence[str], asked: AskedTask) -> bool:
-    """Whether a model has the labels of the task, in any order where a row has one; see `for_labels_of`, too."""
-    given, wanted = ([label.casefold() for label in labels] for labels in (own, asked.for_labels_of(own).labels))
-    any_order = asked.kind in ("classification", "multi_label", "token_classification")
+def _same_labels(own: Sequence[str], task: EvaluationTask) -> bool:
+    """Whether a model has the labels of the task, in any order for tasks with classes; see also `for_labels_of`."""
+    given, wanted = ([label.casefold() for label in labels] for labels in (own, task.for_labels_of(own).labels))
+    any_order = task.kind in ("classification", "multi_label", "token_classification")
     return sorted(given) == sorted(wanted) if any_order else given == wanted
 
 
@@ -197,7 +196,7 @@ def measured(
     examples: Examples,
     processes: Processes = ALONE,
 ) -> tuple[LabelPredictions, dict[str, float | None]]:
-    """Every prediction of a model for some examples, and the metrics of their task, the one that judges it first."""
+    """Every prediction of a model for some examples, and the metrics of their task, its main metric first."""
     answers = answers_of(model, batches, examples.metric, examples.examples, processes, examples.positive)
     names = reported(examples.metric, examples.further)
     check_metrics(model.task, names, examples.labels)
@@ -205,7 +204,7 @@ def measured(
 
 
 def described(examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
-    """What the figures were measured on; predictions are of questions, words, tokens or rows."""
+    """The data that the metrics were measured on; predictions are counted in questions, words, tokens or rows."""
     words = sum(len(gold) for gold, _ in answers.tags)
     return {
         "origin": examples.origin,

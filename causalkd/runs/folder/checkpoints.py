@@ -1,6 +1,6 @@
-"""What a checkpoint of a training holds: the cost so far, and a manifest that is written last.
+"""The files that a run adds to a training's checkpoint: the cost so far, and a manifest that is written last.
 
-When checkpoints are written is said in `training_arguments`.
+`training_arguments` decides when checkpoints are written.
 """
 
 import json
@@ -24,7 +24,7 @@ _COST = "cost.json"
 
 
 @dataclass(frozen=True)
-class Spent:
+class TrainingCost:
     """The cost of a training so far."""
 
     block_forwards: float = 0.0
@@ -32,12 +32,12 @@ class Spent:
     seconds: float = 0.0
 
     @classmethod
-    def until(cls, checkpoint: Path | None) -> "Spent":
-        """The cost recorded in the checkpoint; zero where there is none."""
+    def until(cls, checkpoint: Path | None) -> "TrainingCost":
+        """The cost recorded in the checkpoint; zero if there is none."""
         return cls() if checkpoint is None else cls(**json.loads((checkpoint / _COST).read_text(encoding="utf-8")))
 
 
-class WholeCheckpoints(TrainerCallback):
+class CheckpointManifests(TrainerCallback):
     """Adds to each checkpoint the cost of the training so far, and its manifest.
 
     Args:
@@ -45,14 +45,14 @@ class WholeCheckpoints(TrainerCallback):
         before: The cost before this process started.
     """
 
-    def __init__(self, counter: BlockForwards, before: Spent) -> None:
+    def __init__(self, counter: BlockForwards, before: TrainingCost) -> None:
         self._counter, self._before, self._began = counter, before, time.perf_counter()
 
-    def spent(self) -> Spent:
+    def spent(self) -> TrainingCost:
         """The cost of the training so far."""
         counted = float(self._counter.total * PartialState().num_processes)
         seconds = time.perf_counter() - self._began
-        return Spent(self._before.block_forwards + counted, self._before.seconds + seconds)
+        return TrainingCost(self._before.block_forwards + counted, self._before.seconds + seconds)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Waits until every process has written its part, and then makes the checkpoint valid."""

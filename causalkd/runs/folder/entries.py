@@ -7,7 +7,7 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def checkpoints_in(work: Path) -> list[Path]:
-    """The checkpoints of a training, whole or not, the latest one first; a copy with another name is none."""
+    """The checkpoints of a training, complete or not, the latest first; copies with other names are not included."""
     found = [path for path in work.glob("checkpoint-*") if path.is_dir() and _CHECKPOINT.fullmatch(path.name)]
     return sorted(found, key=step_of, reverse=True)
 

@@ -1,4 +1,4 @@
-"""What a run reads must lie outside the folder that it writes, and that folder must be able to hold it."""
+"""Checks of a run's paths: its inputs must lie outside its folder, and its file names must not be too long."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ OUTPUTS = "teacher.outputs"
 
 
 def check_inputs_outside(recipe: Recipe | FinetuneRecipe) -> None:
-    """Refuses a recipe whose run would overwrite what it reads.
+    """Refuses a recipe whose run would overwrite its own inputs.
 
     Raises:
         ValueError: Inputs lie in the output folder; the message names all of them.

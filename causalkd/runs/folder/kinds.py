@@ -1,4 +1,4 @@
-"""What a folder holds where a run with students is asked for: the message for another kind, and what to do with it."""
+"""The kinds of folders: the message for a command that needs a run with students and was given something else."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from causalkd.verification.results.report import VerificationReport
 
 
 def other_kind(path: Path) -> str | None:
-    """What is at a path that is no run with students, and what to do; None for such a run, finished or not."""
+    """A message about a path that is not a run with students, and what to do; None for such a run, finished or not."""
     folder = RunFolder(path)
     if path.is_file():
         near = f": {path.parent}" if RunFolder(path.parent).recipe.is_file() else ", such as runs/quickstart"
@@ -36,7 +36,7 @@ def read_report(path: Path) -> VerificationReport:
     """The report of a finished run with students.
 
     Raises:
-        ValueError: There is none; the message says what is there instead.
+        ValueError: There is no report; the message says what is there instead.
     """
     file = RunFolder(path).report
     other = None if file.is_file() else other_kind(path)

@@ -1,4 +1,4 @@
-"""The folder of a run: which file holds what, when a run is finished, and what may be deleted."""
+"""The folder of a run: the paths of its files, when it is finished, and which files may be deleted."""
 
 import json
 import os
@@ -44,7 +44,8 @@ class Cost(NamedTuple):
     """The cost of a training."""
 
     block_forwards: float | None
-    """None where the training was interrupted, and so not counted completely; the same holds for `seconds`."""
+    """Forwards of one block over one row, summed over all processes. None if the folder has no record, or if an earlier
+    version wrote it after an interruption; the same holds for `seconds`."""
     seconds: float | None
     steps: int | None
     """Optimizer steps; None in folders of earlier versions."""
@@ -63,7 +64,7 @@ class RunFolder:
 
     @property
     def finetuned(self) -> Path:
-        """What a fine-tuning came to; such a run is finished when it exists."""
+        """The results of a fine-tuning; such a run is finished when they exist."""
         return self.path / "finetune.json"
 
     @property
@@ -93,7 +94,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """What the run's data are; see `causalkd.runs.setup.provenance`."""
+        """The record of the run's data; see `causalkd.runs.setup.provenance`."""
         return self.path / "data.json"
 
     @property
@@ -107,13 +108,13 @@ class RunFolder:
         return self.path / "teacher"
 
     def student(self, recipe: Recipe, name: str, seed: int) -> Path:
-        """A student's checkpoint: `student/` itself where the recipe trains just one."""
+        """A student's checkpoint: `student/` itself if the recipe trains only one."""
         if len(recipe.students) * len(recipe.seeds) == 1:
             return self.path / "student"
         return self.path / "student" / f"{name}-seed{seed}"
 
     def model(self, recipe: FinetuneRecipe, seed: int) -> Path:
-        """A fine-tuned checkpoint: `model/` itself where the recipe has just one seed."""
+        """A fine-tuned checkpoint: `model/` itself if the recipe has only one seed."""
         return self.path / "model" / (f"seed{seed}" if len(recipe.seeds) > 1 else "")
 
     def work(self, name: str) -> Path:
@@ -121,7 +122,7 @@ class RunFolder:
         return self.path / "unfinished" / name
 
     def last_checkpoint(self, name: str, tell: Callable[[str], None] | None = None) -> Path | None:
-        """The last intact checkpoint of a training; None where there is none.
+        """The last intact checkpoint of a training; None if there is none.
 
         Args:
             name: The training.
@@ -185,17 +186,19 @@ class RunFolder:
         return False
 
     def hardly_begun(self) -> bool:
-        """Whether the folder holds nothing but what a run writes before its recipe: its record comes first."""
+        """Whether the folder holds only files that a run writes before its recipe; its record of the data comes
+        first.
+        """
         names = {entry.name for entry in self._entries()}
         return not names or (names <= {self.alignment.name, self.data.name} and is_record(self.data))
 
     def set_aside(self) -> None:
         """Moves the run into `replaced`, its report first and its recipe last; `settle` takes it back or deletes it.
 
-        A run that is itself to replace one that was set aside is deleted instead.
+        A run that would itself have replaced one that was set aside is deleted instead.
 
         Raises:
-            ValueError: The folder holds something that no run writes, or lacks what every run has; nothing is moved.
+            ValueError: The folder holds files that no run writes, or lacks files of every run; nothing is moved.
         """
         self._check_is_run()
         if (self.replaced / self.recipe.name).is_file():
@@ -206,7 +209,9 @@ class RunFolder:
             os.replace(entry, self.replaced / entry.name)
 
     def settle(self) -> None:
-        """Finishes what a killed process left: drafts go; a run set aside comes back, or goes if there is a new one."""
+        """Finishes the work of a killed process: deletes drafts, and takes back a run that was set aside, or deletes it
+        if the new one is finished.
+        """
         for entry in self.path.iterdir():
             if entry.is_file() and _DRAFT.fullmatch(entry.name):
                 entry.unlink()
@@ -225,7 +230,7 @@ class RunFolder:
         """Deletes the run in the folder, its report first and its recipe last.
 
         Raises:
-            ValueError: The folder holds something that no run writes, or lacks what every run has; nothing is deleted.
+            ValueError: The folder holds files that no run writes, or lacks files of every run; nothing is deleted.
         """
         if self.holds_anything():
             self._check_is_run()
@@ -235,7 +240,7 @@ class RunFolder:
     def _check_is_run(self) -> None:
         wanted = (self.recipe,) if self.holds_finetuning() else (self.recipe, self.alignment)
         lacking = [path.name for path in wanted if not path.is_file()]
-        foreign = [] if lacking else self._contents()[1]  # a folder of the user's may be endless
+        foreign = [] if lacking else self._contents()[1]  # a user's folder may be very large
         if foreign or lacking:
             named = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
             holds = f"holds {named}" if foreign else f"has no {' and no '.join(lacking)}"
@@ -255,7 +260,7 @@ class RunFolder:
         return 2 if entry in (self.report, self.finetuned) else 1 if entry == self.recipe else 0
 
     def _contents(self) -> tuple[list[Path], list[str]]:
-        """The files that a run has written here, and the names of those it has not written."""
+        """The files here that a run has written, and the names of the others."""
         ours, foreign = [], []
         for entry in sorted(self._entries()):
             if entry.is_symlink() or (entry.is_dir() and entry.name not in (*_MODELS, *_INSIDE)):
@@ -280,7 +285,7 @@ class RunFolder:
         return bool(draft) or (first in _INSIDE and re.fullmatch(_INSIDE[first], "/".join(rest)) is not None)
 
     def _delete(self) -> None:
-        """Deletes the files of a run, each manifest after the files that it lists, and folders that are then empty."""
+        """Deletes the files of a run, each manifest after the files that it lists, and the folders left empty."""
         ours, _ = self._contents()
         for path in sorted(ours, key=lambda path: (self._order(path), path.name == MANIFEST)):
             path.unlink()
@@ -289,11 +294,12 @@ class RunFolder:
                 os.rmdir(folder)
 
     def read_cost(self, name: str) -> Cost:
-        """The cost of a training; nothing is known of it without its file. Raises ValueError for a damaged one."""
+        """The cost of a training; all fields are None without its file. Raises ValueError for a damaged file."""
         file = self.cost(name)
         if not file.is_file():
             return Cost(None, None, None)
         with refused(f"{file} is damaged", "put it back from a copy, or delete it: the cost is then unknown"):
             found = json.loads(file.read_text(encoding="utf-8"))
+            # Earlier versions wrote `resumed` if they had lost the cost before an interruption.
             whole = (None, None) if found.get("resumed") else (float(found["block_forwards"]), float(found["seconds"]))
             return Cost(*whole, found.get("steps"))

@@ -1,4 +1,4 @@
-"""Only one process at a time works in a run folder; the error for a second one names the first."""
+"""The lock of a run folder, in which only one process works at a time; the error for a second one names the first."""
 
 import json
 import os
@@ -39,15 +39,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         (path / WORKER).unlink(missing_ok=True)
-        # While the lock is held, so that a waiting process sees that it names no file any more.
+        # Deleted while the lock is held, so that a waiting process sees that its file no longer exists.
         (path / LOCK).unlink(missing_ok=True)
         lock.release()
 
 
 def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable[Concatenate[str | Path, P], R]:
-    """Decorates a function whose first argument is a run's folder, so that it keeps other processes out meanwhile.
+    """Decorates a function whose first argument is a run's folder, so that it keeps other processes out while it runs.
 
-    Of the processes of one job the first one keeps out the others, which are those of other jobs.
+    If a job has several processes, its first one holds the lock for all of them.
     """
 
     @wraps(function)
@@ -62,7 +62,7 @@ def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable
 
             processes.in_first(hold)
             found = function(path, *args, **options)
-            processes.wait()  # nobody reads any more
+            processes.wait()  # until no process reads the folder
             return found
 
     return alone

@@ -2,8 +2,8 @@
 
 runs/NAME/attributions/teacher/layerL.safetensors        a map of every text: layer 0 is the embedding's output, layer L
 runs/NAME/attributions/STUDENT-seedS/layerL.safetensors  the output of the L-th block
-runs/NAME/attributions/results.json                      what was measured; the report's `attribution` is the same
-runs/NAME/attributions/manifest.json                     what was written, with its digests
+runs/NAME/attributions/results.json                      the measurements; the report's `attribution` is the same
+runs/NAME/attributions/manifest.json                     the written files, with their digests
 """
 
 import os
@@ -40,7 +40,7 @@ def replace_maps(folder: RunFolder, maps: Mapping[str, Sequence[AttributionMap]]
 
 
 def check_maps(folder: RunFolder) -> None:
-    """Raises ValueError where a run's maps or their measurements are not as they were written, if there are any."""
+    """Raises ValueError if a run has maps or their measurements and these are not as they were written."""
     there = folder.attributions
     fault = damage(there) if (there / MANIFEST).exists() else None
     if fault is not None:
@@ -58,7 +58,7 @@ def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
         name: `teacher`, or a student and its seed, such as `kd-seed0`.
 
     Raises:
-        ValueError: There are no maps of this model; the message lists the models that have some. Or a file is not as
+        ValueError: There are no maps of this model (the message lists the models that have some), or a file is not as
             it was written.
     """
     check_maps(RunFolder(Path(path)))
@@ -73,7 +73,7 @@ def load_maps(path: str | Path, name: str) -> tuple[AttributionMap, ...]:
 
 
 def first_maps(folder: RunFolder) -> dict[str, AttributionMap]:
-    """Every model's map at the embedding output, by name; empty where `causalkd attribute` has not made them.
+    """Every model's map at the embedding output, by name; empty if `causalkd attribute` has not made them.
 
     Raises:
         ValueError: A file is not as it was written.

@@ -1,4 +1,4 @@
-"""Teachers that several runs share: each is trained once in a store, and copied into the run that asks for it."""
+"""Teachers that several runs share: each is trained once in a store, and copied into the runs that need it."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ from causalkd.runs.folder.stages import TEACHER, stages
 def place_teacher(
     recipe: Recipe, folder: RunFolder, store: Path, sources: Mapping[str, str], train: Callable[[RunFolder], None]
 ) -> None:
-    """Puts a recipe's trained teacher into the folder of its run, training it in the store if nobody has yet.
+    """Puts a recipe's trained teacher into the folder of its run; trains it in the store if it is not there yet.
 
-    Processes that ask for the same teacher wait for the one that trains it.
+    Processes that need the same teacher wait for the one that trains it.
 
     Args:
         recipe: A recipe whose teacher is to be trained.
         folder: The run that needs it.
-        store: Where teachers are kept, by a digest of all that they depend on.
+        store: The folder of all shared teachers, named by a digest of everything that they depend on.
         sources: Digests of the files that the recipe names for data and teacher, by key.
         train: Trains the teacher into a folder, continuing from the last checkpoint there.
 
@@ -48,7 +48,7 @@ def place_teacher(
     if folder.teacher.is_dir():
         return
     draft = folder.work(TEACHER) / "copied"
-    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     shutil.copytree(origin.teacher, draft)
     folder.cost(TEACHER).parent.mkdir(exist_ok=True)
     shutil.copyfile(origin.cost(TEACHER), folder.cost(TEACHER))

@@ -1,4 +1,4 @@
-"""The trainings of a run and what each depends on: a started training continues only if that is unchanged."""
+"""The trainings of a run with the settings that each depends on: a started training continues only with the same."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ _FREE = {"report_to"}
 
 
 def stages(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
-    """What each training depends on, by its name; without verification, the output folder and the run's name."""
+    """The settings that each training depends on, by its name: all but verification, output folder and the run's
+    name.
+    """
     if isinstance(recipe, FinetuneRecipe):
         return _finetuning_stages(recipe)
     data = recipe.data.model_dump(mode="json", exclude=unused_of_data(recipe))
@@ -32,7 +34,7 @@ def stages(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
 
 
 def goals(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> dict[str, Path]:
-    """Where the model of each training lies when it is done, by the name of the training."""
+    """The folder of the finished model of each training, by the name of the training."""
     if isinstance(recipe, FinetuneRecipe):
         return {model_stage(seed): folder.model(recipe, seed) for seed in recipe.seeds}
     found = {} if recipe.teacher.training is None else {TEACHER: folder.teacher}
@@ -42,7 +44,7 @@ def goals(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> dict[str, Path]
 
 
 def unused_of_data(recipe: Recipe | FinetuneRecipe) -> set[str]:
-    """What of the data no training depends on: how many held-out rows, where no checkpoint is chosen by them."""
+    """The keys of the data that no training depends on: the number of held-out rows, if they choose no checkpoint."""
     if isinstance(recipe, FinetuneRecipe):
         trainings = [recipe.training]
     else:
@@ -57,18 +59,18 @@ def model_stage(seed: int) -> str:
 
 
 def begun(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
-    """Names of the trainings of a recipe that the folder holds something of: the model, or a checkpoint."""
+    """Names of the trainings of a recipe whose model or a checkpoint is in the folder."""
     found = goals(folder, recipe)
     return [name for name, goal in found.items() if goal.is_dir() or folder.last_checkpoint(name) is not None]
 
 
 def differences(folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe) -> list[str]:
-    """Why the trainings of a folder, started with one recipe, cannot continue with another; one line each."""
+    """The reasons why trainings that were started with one recipe cannot continue with another, one per line."""
     old, new = stages(before), stages(now)
     lines = []
     for name in begun(folder, before):
         if name not in new:
-            lines.append(f"{name} was trained, and the recipe has no such training now")
+            lines.append(f"{name} was trained, but the recipe no longer contains it")
         elif new[name] != old[name]:
             lines.append(f"{name} was trained with other settings ({'; '.join(_changed(old[name], new[name]))})")
     return lines

@@ -1,4 +1,4 @@
-"""The data of a recipe: both splits with one tokenizer, and what a row may hold."""
+"""The data of a recipe: both splits with their tokenizers, and checks of their rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from causalkd.data.batch import Reader
 from causalkd.data.packing import pack
 from causalkd.data.tasks.encode import unknown_share
 from causalkd.data.tasks.generated import generated_task
-from causalkd.data.tasks.loading import Examples, load_examples
+from causalkd.data.tasks.loading import USUAL_LENGTH, Examples, load_examples
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.data.tasks.raw_rows import drawn_rows
@@ -22,11 +22,10 @@ from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, with_padding
 from causalkd.verification.measures.metrics import check_metrics
 
-_LONGEST = 128
 _COUNTS = ("truncated", "lost", "left_out", "student_truncated")
-"""What is known of all rows together alone, once they are divided."""
+"""Counts that are known only of all rows together, and not of the parts that they are divided into."""
 _READ_FOR_WORDS = 1000
-"""So many training rows tell whether a tokenizer has words of them."""
+"""The number of training rows that are read to check whether a tokenizer knows their words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +36,11 @@ class Data:
     heldout: Examples
     tokenizer: PreTrainedTokenizerBase
     student_tokenizer: PreTrainedTokenizerBase | None = None
-    """The students' tokenizer, where it is another than the teacher's; the examples then hold both readings."""
+    """The students' tokenizer, if it is another than the teacher's; the examples then hold both readings."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """Label names, where the task has labels."""
+        """Label names, if the task has labels."""
         return self.train.labels or None
 
     def tokenizer_of(self, reader: Reader) -> PreTrainedTokenizerBase:
@@ -49,14 +48,14 @@ class Data:
         return self.student_tokenizer or self.tokenizer if reader == "student" else self.tokenizer
 
     def in_teachers_tokens(self) -> "Data":
-        """The data as the teacher alone reads them, also while it is trained."""
+        """The data as the teacher alone reads them, including for its own training."""
         return Data(in_teachers_tokens(self.train), in_teachers_tokens(self.heldout), self.tokenizer)
 
 
 def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentPart] = ()) -> Data:
     """Load both splits of the recipe's task, with the teacher's tokenizer, or both parts of its training split.
 
-    Where the students have another tokenizer, every row is also read with that one; see `read_twice`.
+    If the students have another tokenizer, every row is also read with that one; see `read_twice`.
 
     Raises:
         ValueError: The task is unknown, its data are missing, a split is empty, both are the same rows, a metric is
@@ -68,7 +67,7 @@ def build_data(part: DataPart, teacher: TeacherPart, students: Sequence[StudentP
 
     def load(split: str, limit: int | None) -> Examples:
         examples = _read(part, split, limit, tokenizer, with_extents=other is not None)
-        return examples if other is None else _beside(examples, part, split, limit, other)
+        return examples if other is None else _read_by_both(examples, part, split, limit, other)
 
     train = _in_order_of(load("train", part.train_limit), teacher)
     if part.heldout_share is None:
@@ -90,7 +89,7 @@ def _read(
     return load_examples(data_of(part), split, tokenizer, limit, longest, **options, with_extents=with_extents)
 
 
-def _beside(
+def _read_by_both(
     examples: Examples, part: DataPart, split: str, limit: int | None, tokenizer: PreTrainedTokenizerBase
 ) -> Examples:
     """The teacher's examples together with the students' reading of them."""
@@ -105,12 +104,12 @@ def _beside(
 
 
 def _check_words(train: Examples, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuses a tokenizer for which all rows are the same: of those read, it has no word."""
+    """Refuses a tokenizer that knows no word of the rows read, so that all rows are the same to it."""
     rows = [train.examples[number]["input_ids"] for number in range(min(len(train.examples), _READ_FOR_WORDS))]
     if unknown_share(tokenizer, rows) == 1:
         raise ValueError(
-            f"the tokenizer has no word of the first {len(rows)} training rows: every token is "
-            f"{tokenizer.unk_token!r}, one of its vocabulary of {len(tokenizer)}. Give `data.tokenizer`, or a teacher, "
+            f"the tokenizer knows none of the words of the first {len(rows)} training rows: every token is "
+            f"{tokenizer.unk_token!r}, out of a vocabulary of {len(tokenizer)}. Give `data.tokenizer`, or a teacher, "
             "that was made for such text"
         )
 
@@ -132,7 +131,7 @@ def _check_apart(train: Examples, heldout: Examples, part: DataPart) -> None:
 
 
 def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
-    """The training examples without those that are held out, and these, at most as many as `eval_limit` says."""
+    """The remaining training examples, and those that are held out, at most `eval_limit`."""
     if train.kind == "question_answering":
         raise ValueError(
             "data.heldout_share: the windows of one question would be on both sides; give `path` with `splits` instead"
@@ -145,10 +144,10 @@ def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
             "and leave at least 2"
         )
     drawn = drawn_rows(size, number, part.seed)
-    heldout = [train.examples[drawn[place]] for place in drawn_rows(number, part.eval_limit, part.seed)]
+    heldout = [train.examples[drawn[index]] for index in drawn_rows(number, part.eval_limit, part.seed)]
     kept = (train.examples[row] for row in sorted(set(range(size)) - set(drawn)))
     made = None if part.task is None else generated_task(part.task)
-    if made is not None:  # which may make a row twice
+    if made is not None:  # generated tasks may make a row twice
         taken = {tuple(train.examples[row]["input_ids"]) for row in drawn}
         kept = (row for row in kept if tuple(row["input_ids"]) not in taken)
         heldout = [made.of_heldout(row) for row in heldout]
@@ -163,7 +162,7 @@ def _divided(train: Examples, part: DataPart) -> tuple[Examples, Examples]:
 
 
 def _in_order_of(examples: Examples, teacher: TeacherPart) -> Examples:
-    """The examples with the labels in the order of the teacher's checkpoint, where its names are the same ones."""
+    """The examples with the labels in the order of the teacher's checkpoint, if its names are the same ones."""
     if teacher.origin is None:
         return examples
     own: dict[Any, str] = dict(read_config(teacher.origin).id2label or {})
@@ -184,7 +183,7 @@ def data_of(part: DataPart) -> str | OwnData:
 
 def longest_row(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> int:
     """The longest row in tokens."""
-    return part.max_length or min(_LONGEST, tokenizer.model_max_length)
+    return part.max_length or min(USUAL_LENGTH, tokenizer.model_max_length)
 
 
 def _packed(train: Examples, longest: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a run's models and data are called on the hub, where they come from there: for the cards of its students."""
+"""The hub names of a run's models and data sets, for the model cards of its students."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from causalkd.recipe.sections import StudentPart
 
 
 def base_model(recipe: Recipe, part: StudentPart) -> str | None:
-    """The hub's name of the model that a student begins as, its own or the teacher; None where that is none."""
+    """The hub name of the model that a student begins as, its own or the teacher; None if it is not from the hub."""
     return _hub_name(part.model or recipe.teacher.model)
 
 
 def datasets(recipe: Recipe) -> tuple[str, ...]:
-    """The hub's names of the data sets that the students are trained and measured on; none where a file that is read
-    here holds other rows than the data set's split.
+    """The hub names of the data sets that the students are trained and measured on; empty if a local file that is read
+    instead holds other rows than the data set's split.
     """
     data = recipe.data
     if data.task is not None:
@@ -31,7 +31,7 @@ def datasets(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _hub_name(name: str | Path | None) -> str | None:
-    """The name, if it can be one of the hub and is neither a path here nor that of a package."""
+    """The name, if it can be a hub name and is neither a local path nor the name of packaged weights."""
     if name is None or str(name) in PACKAGED or Path(name).expanduser().exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: the step is finished, a checkpoint is saved, and only then training stops."""
+"""Handling of Ctrl-C and SIGTERM during training: it finishes the step, saves a checkpoint, and stops."""
 
 import signal
 import threading
@@ -29,17 +29,17 @@ class Stopping(TrainerCallback):
     """Ends a training after the step in which a signal arrives, with a checkpoint; a second signal ends it at once."""
 
     def __init__(self) -> None:
-        self._asked: int | None = None
+        self._signal: int | None = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Listens inside the block, and raises at its end if a signal arrived.
 
         Threads other than the main one cannot listen, and one of several processes must not stop alone: both leave
-        signals to whoever handles them.
+        signals to the handlers that are set.
 
         Raises:
-            Stopped: A signal came.
+            Stopped: A signal arrived.
         """
         if threading.current_thread() is not threading.main_thread() or PartialState().num_processes > 1:
             yield
@@ -50,18 +50,18 @@ class Stopping(TrainerCallback):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if self._asked is not None:
-            raise Stopped(self._asked)
+        if self._signal is not None:
+            raise Stopped(self._signal)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Requests a checkpoint and the end of training."""
-        if self._asked is not None:
+        if self._signal is not None:
             control.should_save = control.should_training_stop = True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._asked is not None:
+        if self._signal is not None:
             raise Stopped(number)
-        self._asked = number
+        self._signal = number
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A recipe's objectives become objects, as the table in `recipe/objectives.py` says."""
+"""The builder of a recipe's objectives, by the table in `recipe/objectives.py`."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from causalkd.registries import imported
 
 
 def interchanging(objectives: Iterable[str]) -> list[str]:
-    """Those of the named objectives that intervene, and so need sources and positions in their batches."""
+    """Those of the named objectives that intervene, and therefore need sources and positions in their batches."""
     return [name for name in objectives if name in OBJECTIVES and OBJECTIVES[name].interchanges]
 
 

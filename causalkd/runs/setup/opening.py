@@ -1,4 +1,6 @@
-"""How a run takes its folder: alone, over nothing that is finished, and continuing only what it would have begun."""
+"""The start of a run in its folder: it works alone, overwrites no finished run, and continues only a run like
+itself.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,7 +20,7 @@ from causalkd.runs.setup.provenance import (
     other_processes,
     processes_of,
     recipe_as_made,
-    with_paths_of_now,
+    with_present_paths,
     write_identity,
 )
 from causalkd.runs.setup.without_effect import without_effect
@@ -27,10 +29,10 @@ from causalkd.runs.setup.without_effect import without_effect
 def hold(folder: RunFolder, held: ExitStack, overwrite: bool) -> bool:
     """Keeps other processes out of a folder that holds something, until `held` is closed; whether it holds something.
 
-    What a killed process has left may be all that it holds, and is gone then.
+    If it holds only what a killed process has left, that is deleted.
 
     Raises:
-        ValueError: Another process is at work there, or a finished run is there that is not to be overwritten.
+        ValueError: Another process is working there, or the folder holds a finished run and `overwrite` is false.
     """
 
     def keep_others_out() -> bool:
@@ -56,22 +58,22 @@ def begin(
     overwrite: bool,
     tell: Callable[[str], None] | None,
 ) -> None:
-    """Begins a run in a folder that `hold` was called for, or lets the unfinished one that is there go on.
+    """Begins a run in a folder that `hold` was called for, or lets the unfinished run there continue.
 
     One process writes, and the others wait for it.
 
     Args:
         folder: The folder.
         held: Keeps other processes out of the folder until it is closed.
-        recipe: What is to be run.
-        data: The data that it is run on.
-        alignment: The alignment; None where a recipe has none.
-        is_held: What `hold` returned: whether other processes are kept out already.
-        overwrite: Whether a run that is there may be set aside.
-        tell: Receives a line about each split of the data, and about what has no effect.
+        recipe: The recipe of the run.
+        data: The data of the run.
+        alignment: The alignment; None if the recipe has none.
+        is_held: The result of `hold`: whether other processes are kept out already.
+        overwrite: Whether a run in the folder may be set aside.
+        tell: Receives a line about each split of the data, and about each key without effect.
 
     Raises:
-        ValueError: The folder holds something else than an unfinished run of this recipe, or cannot be written.
+        ValueError: The folder holds something other than an unfinished run of this recipe, or cannot be written.
     """
 
     def open_folder() -> None:
@@ -104,7 +106,7 @@ def _make(folder: RunFolder, held: ExitStack) -> None:
 def _open(
     folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None, overwrite: bool
 ) -> None:
-    """Begins a run, or sees that the folder holds an unfinished one that can continue with this recipe."""
+    """Begins a run, or checks that the folder holds an unfinished one that can continue with this recipe."""
     if not folder.hardly_begun():
         if overwrite:
             folder.set_aside()
@@ -119,7 +121,7 @@ def _open(
 
 
 def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, alignment: Alignment | None) -> None:
-    """Lets an unfinished run go on with a recipe that may differ in what nothing trained so far depends on."""
+    """Lets an unfinished run continue with a recipe that may differ in settings that no training so far depends on."""
     try:
         before = recipe_as_made(folder, type(recipe))
     except ValueError as error:
@@ -127,7 +129,7 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             f"{folder.path} holds an unfinished run of another kind, or its recipe cannot be read; choose another "
             f"`output`, or overwrite it (--overwrite): {error}"
         ) from error
-    before = with_paths_of_now(folder, before, recipe)
+    before = with_present_paths(folder, before, recipe)
     faults, changed = differences(folder, before, recipe), changed_inputs(folder, data, checkpoints_of(recipe))
     if recipe.data.eval_limit != before.data.eval_limit and unused_of_data(recipe):
         changed.pop("heldout", None)
@@ -146,6 +148,6 @@ def _continue(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, al
             *folder.path.glob("unfinished/teacher_cache.sqlite*"),
             *folder.path.glob("unfinished/*/*.jsonl"),
         ):
-            shared.unlink()  # the teacher or the data that they were made of may be others now
+            shared.unlink()  # the teacher or the data that it was made from may have changed
     write_identity(folder, recipe, data, processes)
     folder.start(recipe, alignment)

@@ -1,4 +1,4 @@
-"""A rehearsal: everything a run needs is tried on two rows, so that faults show before it begins."""
+"""A trial of everything that a run needs on two rows, so that faults show before it begins."""
 
 import tempfile
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ from causalkd.training.trainer import DistillationTrainer
 def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
     """Build everything that a recipe names, untrained, and compute every student's loss on two rows.
 
-    Writes nothing that stays. What it gives back is for the training and the verification, so that both use the very
-    data and teacher that were checked; and the alignment as it is for the students' depth.
+    Leaves no files behind. Returns the data and the teacher, so that the training and the verification use the same
+    objects that were checked, and the alignment for the students' depth.
 
     Raises:
         ValueError: The recipe, the data and the models do not fit together.
@@ -53,7 +53,7 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
             raise ValueError(f"student {part.name!r}: {error}") from error
     if any(alignment != alignments[0] for alignment in alignments):
         raise ValueError(
-            f"alignment {recipe.alignment!r} means different layers for students of different depths; "
+            f"the preset alignment {recipe.alignment!r} selects different layers for students of different depths; "
             "give them the same depth, or make one run for each"
         )
     _check_positions(alignments[0], build_pairs(recipe, data, alignments[0]))
@@ -61,26 +61,26 @@ def preflight(recipe: Recipe) -> tuple[Prepared, Alignment]:
 
 
 def _check_tolerance(recipe: Recipe, data: Data, teacher: HookedModel) -> None:
-    """Refuses to count numbers as one prediction that lie as far apart as the labels do."""
+    """Refuses a tolerance so large that numbers as far apart as the labels would count as one prediction."""
     if teacher.task != "regression":
         return
     labels = [float(example["label"]) for example in data.heldout.examples]
     low, high, tolerance = min(labels), max(labels), recipe.verification.tolerance
     if low < high <= low + 2 * tolerance:
         raise ValueError(
-            f"verification.tolerance is {tolerance:g}: numbers that are at most so far apart count as one prediction. "
-            f"The held-out labels lie between {low:g} and {high:g}, so that one constant would equal them all; give a "
-            f"smaller tolerance, such as {(high - low) / 10:.2g}"
+            f"verification.tolerance is {tolerance:g}: numbers whose difference is at most this count as one "
+            f"prediction. The held-out labels lie between {low:g} and {high:g}, so one constant would equal them all; "
+            f"give a smaller tolerance, such as {(high - low) / 10:.2g}"
         )
 
 
 def preflight_finetuning(recipe: FinetuneRecipe) -> Data:
-    """Builds what a fine-tuning names, untrained, and computes the loss on two rows.
+    """Builds everything that a fine-tuning's recipe names, untrained, and computes the loss on two rows.
 
-    Writes nothing that stays.
+    Leaves no files behind.
 
     Raises:
-        ValueError: Something of the recipe, the data or the model does not fit.
+        ValueError: The recipe, the data and the model do not fit together.
     """
     part = recipe.learner(recipe.seeds[0])
     try:
@@ -89,7 +89,7 @@ def preflight_finetuning(recipe: FinetuneRecipe) -> Data:
         _check_rows(recipe.data, data, learner)
         _rehearse_alone(recipe, part, data, learner, MODEL)
     except ValueError as error:
-        # It is built as a teacher is that is trained first, in whose recipe these keys are below `teacher`.
+        # The model is built as a teacher that is trained first, whose keys are below `teacher` in a recipe.
         raise ValueError(
             str(error).replace("teacher.model:", "model:").replace("teacher.config:", "config:")
         ) from error
@@ -110,7 +110,7 @@ def _rehearse_alone(
 
 
 def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: HookedModel) -> Alignment:
-    """The alignment as it is for this student's depth."""
+    """Tries a step of a student; its alignment, for the student's depth."""
     seed = recipe.seeds[0]
     student = build_student(part, teacher, data, seed)
     check_pair(teacher, student, same_tokens=data.student_tokenizer is None)
@@ -129,7 +129,7 @@ def _rehearse_student(recipe: Recipe, part: StudentPart, data: Data, teacher: Ho
 
 
 def _surely_written(training: TrainingPart) -> TrainingPart:
-    """The training with responses written in every batch where any may be: rare cases must be tried as well."""
+    """The training with responses written in every batch if they may be written at all, so that they are tried too."""
     if training.sequences is None:
         return training
     return training.model_copy(update={"sequences": training.sequences.model_copy(update={"share": 1.0})})
@@ -139,7 +139,7 @@ def try_a_step(trainer: DistillationTrainer) -> None:
     """Computes the loss of two rows.
 
     Raises:
-        ValueError: No batch would be full, or the loss is no number.
+        ValueError: No batch would be full, or the loss is not finite.
     """
     examples, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
     assert isinstance(examples, ExampleSet)
@@ -177,7 +177,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
         row = row_of(example, model.role)
         longest, highest = max(longest, len(row["input_ids"])), max(highest, max(row["input_ids"]))
         kind = max(kind, max(row.get("token_type_ids", ()), default=0))
-    if model.task == "masked_lm":  # which inserts any token
+    if model.task == "masked_lm":  # masking inserts any token
         highest = max(highest, len(data.tokenizer) - 1)
     if (part.max_length or 0) > room:
         raise ValueError(
@@ -194,7 +194,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
             "use the model's own tokenizer, or a model whose vocabulary is as large"
         )
     known = model.model.config.to_dict().get("type_vocab_size")
-    if known and kind >= known:  # a model without any reads none, as DeBERTa-v3
+    if known and kind >= known:  # a model without token types, such as DeBERTa-v3, reads none
         raise ValueError(
             f"the data hold the token type {kind}, but {model} has {known}, counted from 0; "
             "use the model's own tokenizer, or a model with as many"
@@ -202,7 +202,7 @@ def _check_rows(part: DataPart, data: Data, model: HookedModel) -> None:
 
 
 def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
-    """Refuses a segment name that no row has; the collators report single rows that lack it."""
+    """Refuses a segment name that no row has; collators report single rows that lack it."""
     known = {name for split in (data.train, data.heldout) for row in split.examples for name in row.get("segments", {})}
     named = dict.fromkeys(name for policy in alignment.policies().values() for name in policy.segments)
     faults = [
@@ -215,7 +215,7 @@ def _check_segments(recipe: Recipe, data: Data, alignment: Alignment) -> None:
 
 
 def _check_positions(alignment: Alignment, pairs: Sequence[Batch]) -> None:
-    """Refuses site pairs that select no position at all: they train nothing, and their accuracy would be perfect."""
+    """Refuses site pairs that select no position: they would train nothing, and their accuracy would be perfect."""
     policies = alignment.policies()
     twice = "; with two tokenizers only parts of a text count that both models read, in as many tokens as in source"
     reason = "" if pairs[0].student is None else twice

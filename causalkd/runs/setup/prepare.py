@@ -1,4 +1,4 @@
-"""Build the objects of a recipe: models, alignments, batches. The objects take flat arguments, never a recipe."""
+"""Builders of a recipe's objects: models, alignments, batches. The objects take flat arguments, never a recipe."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +74,7 @@ def build_student(part: StudentPart, teacher: HookedModel, data: Data, seed: int
 
 
 def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) -> HookedModel:
-    """An untrained student without adapters; of an absent teacher, the one that was cut from it while it was there."""
+    """An untrained student without adapters; if the teacher is absent, the one that was cut from it before."""
     task = teacher.task
     if isinstance(teacher, AbsentTeacher) and part.model is None:
         _check_start(part, seed, teacher.folder.parent)
@@ -140,18 +140,18 @@ def build_masking(examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Mas
 
 
 def build_pairs(recipe: Recipe, data: Data, alignment: Alignment, right: Tensor | None = None) -> Sequence[Batch]:
-    """The held-out pairs of verification, the short ones first, so that little of a batch is padding.
+    """The held-out pairs of verification, the short ones first, so that batches hold little padding.
 
-    A batch is made when it is asked for, so that the number of pairs is not bounded by memory.
+    A batch is made when it is read, so that memory does not limit the number of pairs.
 
     Args:
-        recipe: Gives the number of pairs, their selection and their batch size.
+        recipe: The recipe, which has the number of pairs, their selection and their batch size.
         data: The data whose held-out examples are used.
-        alignment: Gives the positions.
+        alignment: The alignment, which has the position policies.
         right: Which examples every model predicts correctly; None, before there are models, means all.
 
     Raises:
-        ValueError: The held-out examples make fewer such pairs, or a position policy does not suit them.
+        ValueError: The held-out examples make fewer such pairs, or a position policy does not fit them.
     """
     part, examples = recipe.verification, data.heldout.examples
     collator = build_collator(recipe.data, data.heldout, data.tokenizer, alignment, part.seed)
@@ -190,7 +190,7 @@ def build_rows(recipe: Recipe, data: Data) -> Sequence[Batch]:
 
 
 def build_batches(recipe: Recipe, examples: Examples, tokenizer: PreTrainedTokenizerBase) -> Sequence[Batch]:
-    """Batches of some examples as verification makes them, without sources."""
+    """Batches of some examples, without sources, with the batch size and the seed of the verification."""
     return batches_of(recipe.data, examples, tokenizer, recipe.verification.batch_size, recipe.verification.seed)
 
 
@@ -199,6 +199,6 @@ def batches_of(
 ) -> Sequence[Batch]:
     """Batches of `size` examples, without sources; `seed` draws the masks of a masked LM.
 
-    A batch is made when it is asked for.
+    A batch is made when it is read.
     """
     return build_collator(part, examples, tokenizer, None, seed).in_order(size)

@@ -1,4 +1,4 @@
-"""What a recipe names, built once: preflight, training and verification are handed the same data and models."""
+"""The data and models of a recipe, built once and shared by preflight, training and verification."""
 
 import copy
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Prepared:
 
     Attributes:
         data: Both splits, and the tokenizer.
-        teacher: The frozen model; where the recipe trains the teacher first, as it is before that.
-        learner: The model that becomes the teacher by its training; None where there is nothing to train any more.
+        teacher: The frozen model; if the recipe trains the teacher first, as it is before that.
+        learner: The model that becomes the teacher by its training; None if the teacher is trained already.
     """
 
     data: Data
@@ -28,7 +28,7 @@ def prepare(recipe: Recipe) -> Prepared:
     """Builds the data and the teacher of a recipe.
 
     Raises:
-        ValueError: The data, the checkpoint or its head are not there.
+        ValueError: The data, the checkpoint or its head do not exist.
     """
     data = build_data(recipe.data, recipe.teacher, recipe.students)
     if recipe.teacher.training is None:

@@ -1,4 +1,4 @@
-"""The bars of the libraries, for weights that are loaded and written and for data that are read: never in a log."""
+"""A switch for the libraries' progress bars, which show the loading of weights and data: never in a log."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a run was made with, kept in it and compared later: its recipe, the data of both splits, and checkpoints."""
+"""The record of a run's recipe, data and checkpoints, which is kept in its folder and compared later."""
 
 import hashlib
 import json
@@ -33,15 +33,15 @@ _OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number 
 
 
 def identity(data: Data) -> dict[str, dict[str, Any]]:
-    """Origin, rows and digest of the tokens of each split; another tokenizer makes other data."""
+    """Origin, number of rows and digest of the tokens of each split; another tokenizer makes other data."""
     return {name: _of(split) for name, split in zip(SPLITS, (data.train, data.heldout), strict=True)}
 
 
 def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
-    """A digest of the configuration and the weights of each checkpoint in a folder, and of what a teacher's precomputed
-    outputs are of, by the key that names it.
+    """A digest of the configuration and the weights of each local checkpoint, and of the description of a teacher's
+    precomputed outputs, by the key that names it.
 
-    Costs one reading of these files, of which `source_digests` reads none again.
+    Costs one reading of these files; `source_digests` does not read them again.
     """
     folders = {key: Path(given) for key, given in named_inputs(recipe) if key.endswith("model") and "\n" not in given}
     found = {key: files_digest_once(_that_make_a_model(folder)) for key, folder in folders.items() if folder.is_dir()}
@@ -49,8 +49,8 @@ def checkpoints_of(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
 
 
 def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Data, processes: int) -> None:
-    """Record in the run with which recipe, which data and how many processes it is made, and the digests of the files
-    that it names.
+    """Writes the record of a run: its recipe, its data, the number of processes, and the digests of the files that the
+    recipe names.
 
     Costs one reading of these files (see `source_digests`).
     """
@@ -66,7 +66,7 @@ def write_identity(folder: RunFolder, recipe: Recipe | FinetuneRecipe, data: Dat
 
 
 def processes_of(folder: RunFolder) -> int | None:
-    """In how many processes the trainings of a run were begun; None where the run has no record of it.
+    """The number of processes in which the trainings of a run were begun; None if the run has no record of it.
 
     Raises:
         ValueError: The run's record cannot be read.
@@ -75,7 +75,7 @@ def processes_of(folder: RunFolder) -> int | None:
 
 
 def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
-    """Why what is left to train cannot be trained in as many processes as there are now; empty where it can."""
+    """The reason why the rest cannot be trained in the present number of processes; empty if it can."""
     before, now = processes_of(folder), all_processes().count
     if before in (None, now) or all(goal.is_dir() for goal in goals(folder, recipe).values()):
         return []
@@ -83,8 +83,8 @@ def other_processes(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[
 
 
 def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe]) -> Recipe | FinetuneRecipe:
-    """The recipe that the run was made with, whatever has become of its recipe.yaml; a run without a record of it has
-    no other.
+    """The recipe that the run was made with, by its record, even if recipe.yaml has changed since; recipe.yaml if there
+    is no record.
 
     Raises:
         ValueError: The record, or recipe.yaml, cannot be read.
@@ -96,11 +96,11 @@ def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe])
         return kind.parse(kept)
 
 
-def with_paths_of_now(
+def with_present_paths(
     folder: RunFolder, before: Recipe | FinetuneRecipe, now: Recipe | FinetuneRecipe
 ) -> Recipe | FinetuneRecipe:
-    """The recipe that the run was made with; of checkpoints that have moved, and are the same, the paths are those of
-    now.
+    """The recipe that the run was made with, in which checkpoints that were moved unchanged have their present
+    paths.
     """
     with record_readable(folder):
         kept = dict(read_record(folder).get(_CHECKPOINTS, {}))
@@ -117,8 +117,8 @@ def with_paths_of_now(
 
 
 def changed_settings(folder: RunFolder, recipe: Recipe, alignment: Alignment) -> list[str]:
-    """How the recipe and the alignment in a run's folder differ from those that it was made with, in words; what no
-    training depends on, such as the settings of the verification, does not count.
+    """Lines on how the recipe and the alignment in a run's folder differ from those that it was made with; settings
+    that no training depends on, such as those of the verification, do not count.
 
     Raises:
         ValueError: The run's record cannot be read.
@@ -132,8 +132,8 @@ def changed_settings(folder: RunFolder, recipe: Recipe, alignment: Alignment) ->
 
 
 def changed_inputs(folder: RunFolder, data: Data, checkpoints: Mapping[str, str]) -> dict[str, str]:
-    """How the data of each split and checkpoints differ from those of the run, in words; a checkpoint that is there no
-    more does not. Empty where the run has no record.
+    """Sentences on how the data of each split and the checkpoints differ from those of the run, by key; a checkpoint
+    that no longer exists is left out. Empty if the run has no record.
 
     Raises:
         ValueError: The run's record cannot be read.
@@ -164,7 +164,7 @@ def _that_make_a_model(folder: Path) -> list[Path]:
 def _of(split: Examples) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps([split.kind, split.labels]).encode())
     for example in split.examples:
-        # What earlier versions did not keep: labels for a teacher alone, and that all questions have answers.
+        # Keys that earlier versions did not write are left out, so that their digests can be compared.
         kept = {key: value for key, value in example.items() if key != "alone" and (key != "may_lack" or value)}
         digest.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
     return {"origin": split.origin, "rows": len(split.examples), "sha256": digest.hexdigest()}

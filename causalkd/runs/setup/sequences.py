@@ -1,4 +1,4 @@
-"""Build the writer of a recipe's `training.sequences`: the teacher before training, or the student during training."""
+"""The writers of a recipe's `training.sequences`: the teacher before training, or the student during training."""
 
 import json
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ def on_policy(
     seed: int,
     ends: tuple[int, ...] = (),
 ) -> OnPolicy | None:
-    """The writer of responses during training; None where the recipe asks for none.
+    """The writer of responses during training; None if the recipe needs none.
 
-    Rows are at most `longest` tokens long, and no longer than both models take; `ends` are the tokens that end one
-    in addition to the models' own.
+    Rows are at most `longest` tokens long, and no longer than both models take; `ends` are the tokens that end a row in
+    addition to the models' own.
 
     Raises:
         ValueError: The model does not generate text, or there is no teacher to mix with.
@@ -52,7 +52,7 @@ def on_policy(
     return OnPolicy(student, _sampling(part, models, longest, ends), part.share, mixture, seed)
 
 
-def taught_data(
+def data_with_written_responses(
     part: SequencesPart | None,
     data: Data,
     student: HookedModel,
@@ -61,10 +61,10 @@ def taught_data(
     folder: Path,
     ends: tuple[int, ...] = (),
 ) -> Data:
-    """The data, with training responses written by the teacher where the recipe asks for them.
+    """The data, with training responses written by the teacher if the recipe asks for them.
 
     Rows become at most `longest` tokens long, and no longer than both models take. They are written once and kept in
-    `folder`; students with the same settings and as much room and a continued run read them from there.
+    `folder`, where a continued run, and students with the same settings and the same limit of tokens, read them.
 
     Raises:
         ValueError: The examples have no responses, or the teacher does not generate text.
@@ -86,12 +86,12 @@ def taught_data(
 
 
 def prompt_style(part: DataPart) -> PromptStyle:
-    """The format of the prompts that models are trained on: conversations always have the chat template's."""
+    """The format of the prompts that models are trained on; conversations always use the chat template."""
     return "chat" if part.kind == "chat" else part.prompt
 
 
 def reply_ends(part: DataPart, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The token that ends a turn of the chat template, where the data use it."""
+    """The token that ends a turn of the chat template, if the data use it."""
     return tuple(reply_end(tokenizer, "chat")[-1:]) if prompt_style(part) == "chat" else ()
 
 

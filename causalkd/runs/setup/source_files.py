@@ -1,7 +1,7 @@
-"""The files that a run is made from, by digest: a run that is done is compared with what they are now.
+"""Digests of the files that a run is made from, by which a finished run is compared with the present files.
 
-A run that continues compares the tokens of its data (`provenance`), which it has read. Whoever builds on runs that
-are done, such as a study or a pipeline, reads no data for them; this costs one reading of the files.
+A run that continues compares the tokens of its data (`provenance`), which it has read. A study or a pipeline reads no
+data for its finished runs; the digests cost one reading of the files.
 """
 
 import json
@@ -34,7 +34,7 @@ _OF_WEIGHTS = ("config.json", "*.safetensors", "*.bin", "*.gguf")
 
 def source_digests(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
     """A digest of the files behind each key of a recipe that names data, a tokenizer, a checkpoint or a teacher's
-    outputs; none of a name of the hub, nor of a path at which there is nothing.
+    outputs; none for a hub name or for a path that does not exist.
     """
     found = data_files(recipe.data)
     for key, given in named_inputs(recipe):
@@ -45,15 +45,15 @@ def source_digests(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
 
 
 def outputs_digest(recipe: Recipe | FinetuneRecipe) -> dict[str, str]:
-    """A digest of what the teacher's precomputed outputs are of, by their key; empty where the recipe names none.
+    """A digest of the description of the teacher's precomputed outputs, by their key; empty if the recipe names none.
 
-    Further rows, which other students of the recipe need, make no others of them.
+    Further rows, which other students of the recipe need, do not change it.
     """
     return {key: sha256(json.dumps(each).encode()).hexdigest() for key, each in outputs_of(recipe).items()}
 
 
 def outputs_of(recipe: Recipe | FinetuneRecipe) -> dict[str, dict[str, Any]]:
-    """What the teacher's precomputed outputs are of, by their key; empty where the recipe names none."""
+    """The description of the teacher's precomputed outputs, by their key; empty if the recipe names none."""
     described = {key: described_outputs(Path(given)) for key, given in named_inputs(recipe) if key == OUTPUTS}
     return {key: each for key, each in described.items() if each is not None}
 
@@ -71,9 +71,9 @@ def data_files(part: DataPart) -> dict[str, list[Path]]:
     try:
         for split in own.known_splits:
             key = f"data.splits.{split}" if isinstance(part.splits.get(split), str) else "data.path"
-            # All files of the split; of a part, none: it has those of the split that it is drawn from.
+            # All files of the split; a part has none of its own, but those of the split that it is drawn from.
             found[key] = sorted({*found.get(key, []), *own.files_read(split)})
-    except ValueError:  # which whoever reads them says
+    except ValueError:  # the reader of the rows reports this fault
         return {"data.path": local}
     return found
 
@@ -84,7 +84,7 @@ def digests_of(files: Mapping[str, list[Path]]) -> dict[str, str]:
 
 
 def changed_sources(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
-    """What a run was made from that is something else now: the keys of the recipe. Empty where the run has no record.
+    """The keys of the recipe whose files have changed since the run was made; empty if the run has no record.
 
     Raises:
         ValueError: The record, or a file that the recipe names, cannot be read.
@@ -96,7 +96,7 @@ def changed_sources(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[
 
 
 def read_record(folder: RunFolder) -> dict[str, Any]:
-    """What a run keeps of what it was made with; empty where it has no record.
+    """The record of a run's recipe, data and files; empty if it has none.
 
     Raises:
         ValueError: The record cannot be read.
@@ -106,12 +106,12 @@ def read_record(folder: RunFolder) -> dict[str, Any]:
 
 
 def record_readable(folder: RunFolder) -> AbstractContextManager[None]:
-    """Lets what is raised about the contents of a run's record end as a ValueError that names it."""
+    """Turns errors about the contents of a run's record into a ValueError that names the file."""
     return refused(f"{folder.data} cannot be read", "put it back from a copy, or delete it")
 
 
 def _is_realigned(folder: RunFolder, recipe: Recipe) -> bool:
-    """Whether the file of the alignment holds another one than the run was made with."""
+    """Whether the file of the alignment holds another alignment than the run was made with."""
     given = recipe.alignment
     if not isinstance(given, str) or "\n" in given or not Path(given).is_file() or not folder.alignment.is_file():
         return False

@@ -1,4 +1,4 @@
-"""The tokenizer of a recipe, and what a model or a tokenizer lacks of padding."""
+"""The tokenizers of a recipe, and padding for models and tokenizers that lack it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ def tokenizer_of(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBas
     """The teacher's tokenizer, the one that the recipe names, or a planted task's own.
 
     Raises:
-        ValueError: There is none, or a file of it is damaged.
+        ValueError: There is no tokenizer, or a file of it is damaged.
     """
     if teacher.outputs is not None:
         read_index(Path(teacher.outputs))
@@ -37,11 +37,11 @@ def tokenizer_of(part: DataPart, teacher: TeacherPart) -> PreTrainedTokenizerBas
 def students_tokenizer(
     students: Sequence[StudentPart], teachers: PreTrainedTokenizerBase
 ) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of the students, where it is another than the teacher's; None where they read its tokens.
+    """The tokenizer of the students, if it is another than the teacher's; None if they read its tokens.
 
     Raises:
-        ValueError: A checkpoint is missing, or the students have different tokenizers: the rows of a run are read in
-            two ways at most.
+        ValueError: A checkpoint is missing, or the students have different tokenizers: the rows of a run are read with
+            two tokenizers at most.
     """
     own = {part.name: _own_tokenizer(part) for part in students}
     known = teachers.get_vocab()
@@ -59,7 +59,7 @@ def students_tokenizer(
 
 
 def _own_tokenizer(part: StudentPart) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a student's own checkpoint; None where it has none, or is cut from the teacher."""
+    """The tokenizer of a student's own checkpoint; None if it has none, or is cut from the teacher."""
     try:
         return None if part.model is None else find_tokenizer(part.model)
     except ValueError as error:
@@ -67,7 +67,7 @@ def _own_tokenizer(part: StudentPart) -> PreTrainedTokenizerBase | None:
 
 
 def with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Uses the end token for padding where there is no padding token; the attention mask hides it from the model."""
+    """Uses the end token for padding if there is no padding token; the attention mask hides it from the model."""
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ValueError(
@@ -79,7 +79,9 @@ def with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 
 def completed(model: HookedModel, tokenizer: PreTrainedTokenizerBase) -> HookedModel:
-    """Gives a checkpoint that lacks them the tokenizer and its padding id, by which decoders find a last token."""
+    """Gives a model the tokenizer and its padding id, if it lacks them; decoders find the last token by the padding
+    id.
+    """
     if model.tokenizer is None:
         model.tokenizer = tokenizer
     assert isinstance(tokenizer.pad_token_id, int)

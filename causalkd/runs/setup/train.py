@@ -14,7 +14,7 @@ from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import TrainingPart
-from causalkd.runs.folder.checkpoints import Spent, WholeCheckpoints, resumable
+from causalkd.runs.folder.checkpoints import CheckpointManifests, TrainingCost, resumable
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.interruption import Stopping
 from causalkd.training.compute import BlockForwards
@@ -26,10 +26,10 @@ _BEST = "best_step"
 def finish_training(
     trainer: DistillationTrainer, folder: RunFolder, name: str, goal: Path, tell: Callable[[str], None] | None
 ) -> None:
-    """Trains from the last checkpoint there is, and puts the finished model in place in one step."""
+    """Trains from the last checkpoint, if there is one, and puts the finished model in place in one step."""
     last = resumable(folder, name, tell)
     counter, stopping = BlockForwards(), Stopping()
-    checkpoints = WholeCheckpoints(counter, Spent.until(last))
+    checkpoints = CheckpointManifests(counter, TrainingCost.until(last))
     trainer.add_callback(checkpoints)
     trainer.add_callback(stopping)
     with counter.counting(trainer.student, trainer.teacher), stopping.listening():
@@ -46,7 +46,7 @@ def finish_training(
         cost[_BEST] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
         if trainer.args.load_best_model_at_end and not cost[_BEST] and tell is not None:
             metric = trainer.args.metric_for_best_model
-            tell(f"{name}: {metric} was never a number, so the last weights are kept and not the best ones")
+            tell(f"{name}: {metric} was never a finite number, so the last weights are kept and not the best ones")
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
         put_in_place(trainer.student, folder, name, goal)
@@ -59,29 +59,29 @@ def _is_last_step(checkpoint: Path) -> bool:
 
 
 def put_in_place(student: HookedModel, folder: RunFolder, name: str, goal: Path) -> None:
-    """Puts a trained model and the files of its trackers where they stay, and deletes the training's checkpoints."""
+    """Moves a trained model and the files of its trackers to their final paths, and deletes the checkpoints."""
     work = folder.work(name)
     draft = work / "finished"
-    shutil.rmtree(draft, ignore_errors=True)  # what a process that was killed left
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     student.save_pretrained(draft)
     write_manifest(draft)
-    if (work / "runs").is_dir():  # where trackers write that write files; beside those of an earlier training
+    if (work / "runs").is_dir():  # the files of trackers, which are added to those of an earlier training
         shutil.copytree(work / "runs", folder.tracked(name), dirs_exist_ok=True)
     goal.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(draft, goal)  # last: after a kill, what is copied is copied again
+    os.replace(draft, goal)  # last: if the process is killed before it, the next call copies everything again
     shutil.rmtree(work)
 
 
 def best_step(folder: RunFolder, name: str) -> int | None:
-    """The step whose weights a training kept by their score on the held-out split; None where it kept the last ones."""
+    """The step whose weights a training kept by their score on the held-out split; None if it kept the last ones."""
     return _cost(folder, name).get(_BEST)
 
 
 def chosen_by(folder: RunFolder, name: str, training: TrainingPart | None) -> str | None:
-    """The metric by which the weights of a training were chosen; None where it kept the last ones, also because the
-    metric was never a number.
+    """The metric by which the weights of a training were chosen; None if it kept the last ones, for instance because
+    the metric was never finite.
     """
-    if training is None or _cost(folder, name).get(_BEST, 0) is None:  # without a record, as the recipe says
+    if training is None or _cost(folder, name).get(_BEST, 0) is None:  # without a record, the recipe decides
         return None
     return training.metric_for_best_model
 

@@ -1,4 +1,4 @@
-"""Build the trainer of a recipe: its arguments, its data and what it reports while training."""
+"""The builder of a recipe's trainer: its arguments, its data, and its reports while training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from causalkd.runs.setup.objectives import interchanging
 from causalkd.runs.setup.prepare import build_collator, build_pairs
 from causalkd.runs.setup.sequences import on_policy, reply_ends
 from causalkd.runs.setup.training_arguments import arguments, best_by, freeze
-from causalkd.training.callbacks import EpochOfData, MeasureWhatIsSaved, MetricsFile
+from causalkd.training.callbacks import EvaluateAtSave, MetricsFile, SetEpoch
 from causalkd.training.precomputed import PrecomputedOutputs
 from causalkd.training.progress import Progress, TrainingProgress
 from causalkd.training.teacher_cache import TeacherCache
@@ -31,7 +31,6 @@ from causalkd.verification.measures.monitor import LiveAccuracy
 
 _LIVE_PAIRS = 200
 _MEBIBYTE = 2**20
-_PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
 
 
 def task_only() -> dict[str, Weighted]:
@@ -58,9 +57,8 @@ def build_trainer(
 ) -> DistillationTrainer:
     """Build a trainer whose checkpoints are kept in `folder` and whose terms are written to the file `metrics`.
 
-    What the teacher says is remembered in `memory`, or as the training part asks.
-    With an alignment, batches have sources and positions where an objective intervenes. A training that is part of a
-    run shows its `progress` there.
+    The teacher's outputs are cached in `memory`, or as `training.teacher_cache` says. With an alignment, batches have
+    sources and positions if an objective intervenes. `progress` shows the training as a part of the whole run.
     """
     intervening = interchanging(objectives)
     intervened = alignment if intervening else None
@@ -69,7 +67,7 @@ def build_trainer(
     _check_rows_are_free(recipe, training, intervening)
     freeze(student, training.freeze)
     if training.freeze and hook_points_of(objectives).second_order:
-        student.model.enable_input_require_grads()  # maps need the gradient at what embeddings give
+        student.model.enable_input_require_grads()  # maps need the gradient at the embedding output
     watch = None
     if isinstance(recipe, Recipe) and teacher is not None and alignment is not None:
         _check_outside(training, alignment, teacher, student)
@@ -88,7 +86,7 @@ def build_trainer(
         train_dataset=examples,
         eval_dataset=ExampleSet(data.heldout.examples),
         data_collator=build_collator(recipe.data, data.train, data.tokenizer, intervened, seed),
-        callbacks=[EpochOfData(examples), MetricsFile(metrics, name, seed), MeasureWhatIsSaved()],
+        callbacks=[SetEpoch(examples), MetricsFile(metrics, name, seed), EvaluateAtSave()],
     )
     _check_is_whole(is_sharded=trainer.is_fsdp_enabled)
     if intervened is not None and recipe.data.sources == "batch":
@@ -101,24 +99,24 @@ def build_trainer(
 
 
 def _check_outside(training: TrainingPart, alignment: Alignment, teacher: HookedModel, student: HookedModel) -> None:
-    """Refuses compiled blocks where accuracies are measured inside them while training."""
+    """Refuses compiled blocks if accuracies are measured inside them during training."""
     if not training.compile_blocks:
         return
     sites = [site for pair in resolve(alignment, teacher, student).pairs for site in pair.student]
     points = [each.hook_point for site in sites for each in (site, site.source or site) if each.hook_point.is_inside]
     if points:
         raise ValueError(
-            f"training.compile_blocks is true, but the alignment names {points[0].name}, inside a block, where the "
-            "live accuracies hook in, which compiled code would leave out; align block outputs or leave it out"
+            f"training.compile_blocks is true, but the alignment names {points[0].name}, inside a block; accuracies "
+            "during training need a hook there, which compiled code would skip; align block outputs or leave it out"
         )
 
 
 def _check_is_whole(*, is_sharded: bool) -> None:
     if is_sharded:
         raise ValueError(
-            "FSDP was asked for, but a run's checkpoints are made by processes that hold the whole student; leave FSDP "
-            "out (accelerate launch without --use_fsdp, or torchrun), or train with `DistillationTrainer` in Python, "
-            "whose `save_model` writes a stock checkpoint of a sharded student"
+            "FSDP is switched on, but a run's checkpoints are made by processes that hold the whole student; leave "
+            "FSDP out (accelerate launch without --use_fsdp, or torchrun), or train with `DistillationTrainer` in "
+            "Python, whose `save_model` writes a stock checkpoint of a sharded student"
         )
 
 
@@ -129,8 +127,8 @@ def _memory(part: TeacherCachePart | None, teacher: HookedModel | None, folder: 
         return None
     if teacher.task == "masked_lm":
         raise ValueError(
-            "training.teacher_cache keeps outputs for rows that come again, but a masked LM masks them again in every "
-            "epoch; leave it out"
+            "training.teacher_cache keeps outputs for rows that are used again, but a masked LM masks them anew in "
+            "every epoch; leave it out"
         )
     path = None
     if part.on_disk:
@@ -153,7 +151,7 @@ def _live(
 
 
 def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart, intervening: Sequence[str]) -> None:
-    """Refuses a combination of packing, written responses and interventions: each decides the contents of a row."""
+    """Refuses a combination of packing, written responses and interventions: each changes the tokens of a row."""
     uses = ["data.packing"] if recipe.data.packing else []
     written = training.sequences
     if written is not None and (written.generator != "teacher" or recipe.data.packing):
@@ -161,12 +159,12 @@ def _check_rows_are_free(recipe: Recipe | FinetuneRecipe, training: TrainingPart
     uses += [f"the objective {name}" for name in intervening[:1]]
     if len(uses) > 1:
         raise ValueError(
-            f"{' and '.join(uses)} cannot be combined: each decides the contents of a row; leave out all but one"
+            f"{' and '.join(uses)} cannot be combined: each of them changes which tokens a row holds; keep only one"
         )
 
 
 def _check_groups(group: int, training: TrainingPart, processes: int) -> None:
-    """Refuses micro-batches that cut a group of rows: then sources would depend on where it is cut."""
+    """Refuses micro-batches that cut a group of rows, since sources would then depend on the cut."""
     parts = training.gradient_accumulation * processes
     if parts > 1 and training.batch_size % group:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A recipe's training becomes transformers' TrainingArguments: rates, lengths, when checkpoints are written."""
+"""The transformers TrainingArguments of a recipe's training: rates, length, and when checkpoints are written."""
 
 import math
 import os
@@ -23,13 +23,13 @@ from causalkd.verification.measures.task_metrics import evaluate
 
 _PRECISIONS = {"float32": {}, "bfloat16": {"bf16": True}, "float16": {"fp16": True}}
 _OF_ACCELERATE = {"bf16": "bfloat16", "fp16": "float16"}
-"""The precisions by accelerate's names of them."""
+"""The precisions by their names in accelerate."""
 _EVALUATED = 64
 """Rows of a forward pass when a checkpoint is measured."""
 
 
 def freeze(student: HookedModel, patterns: Sequence[str]) -> None:
-    """Takes the parameters whose names match a pattern, as in file names, out of the training.
+    """Excludes the parameters whose names match a pattern, as for file names, from the training.
 
     Raises:
         ValueError: A pattern matches no parameter, or nothing is left to train; names every such pattern.
@@ -52,7 +52,8 @@ def freeze(student: HookedModel, patterns: Sequence[str]) -> None:
 def best_by(
     metric: str | None, part: DataPart, data: Data, student: HookedModel
 ) -> Callable[[], Mapping[str, float]] | None:
-    """What measures a checkpoint by a metric of its task on the held-out split; None where the last weights are kept.
+    """A function that measures a checkpoint by a metric of its task on the held-out split; None to keep the last
+    weights.
 
     A metric that is not defined, such as a correlation with a constant, is worse than any number.
 
@@ -80,7 +81,7 @@ def best_by(
 
 def _check_trackers(names: Sequence[str]) -> None:
     if not names:
-        return  # looking for those that are installed imports them, which takes up to a second
+        return  # the search for installed trackers imports them, which takes up to a second
     usable, known = get_available_reporting_integrations(), list(INTEGRATION_TO_CALLBACK)
     faults = [f"there is no tracker {name!r}; {nearest(name, known)}" for name in names if name not in known]
     faults += [
@@ -97,28 +98,28 @@ def _check_trackers(names: Sequence[str]) -> None:
 def _logged_in_to_wandb() -> bool:
     if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
         return True
-    return bool(import_module("wandb").login(prompt=False))  # imported only where somebody asks for it
+    return bool(import_module("wandb").login(prompt=False))  # imported only if it is needed
 
 
 def _check_precision(precision: str) -> None:
-    """Refuses a precision that accelerate's launcher was configured with where the recipe names none: its record would
-    say float32.
+    """Refuses another precision of accelerate's launcher than float32 if the recipe has float32, since the recipe is
+    the run's record.
     """
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if precision == "float32" and asked != "no":
-        instead = f"set it to {_OF_ACCELERATE[asked]}, or " if asked in _OF_ACCELERATE else ""
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision == "float32" and launched != "no":
+        instead = f"set it to {_OF_ACCELERATE[launched]}, or " if launched in _OF_ACCELERATE else ""
         raise ValueError(
-            f"accelerate was asked for mixed precision {asked!r} (by its configuration, `--mixed_precision` or "
+            f"accelerate is set to mixed precision {launched!r} (by its configuration, `--mixed_precision` or "
             f"ACCELERATE_MIXED_PRECISION), and training.precision is float32; {instead}set "
             "mixed_precision to 'no' there"
         )
 
 
 def arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArguments:
-    """Transformers' arguments of a training.
+    """The arguments of a training for transformers.
 
     Raises:
-        ValueError: A tracker that does not exist or is not installed, or a launcher that asks for another precision.
+        ValueError: A tracker does not exist or is not installed, or the launcher is set to another precision.
     """
     _check_trackers(training.report_to)
     _check_precision(training.precision)
@@ -155,7 +156,7 @@ def arguments(training: TrainingPart, folder: Path, seed: int) -> TrainingArgume
 
 
 def _saving(training: TrainingPart) -> dict[str, Any]:
-    """When checkpoints are saved, and measured where the best one is to be kept."""
+    """The arguments for saving checkpoints, and for measuring them if the best one is kept."""
     by_epoch, metric = training.save_steps == "epoch", training.metric_for_best_model
     found: dict[str, Any] = {"save_strategy": "epoch"} if by_epoch else {"save_steps": training.save_steps}
     if metric is None:

@@ -1,8 +1,8 @@
-"""Keys of a recipe that do nothing in it, and keys of the shared training that no student inherits.
+"""A search for keys that have no effect in a recipe, including keys of the shared training that no student inherits.
 
-One rule a key says what the key acts together with. Such a recipe is right, and a study may need it, as where one of
-its variants leaves an objective out; so it is said and not refused. A key that is given its default is not told from
-one that is not given.
+For each such key, a rule says what it needs to have an effect. Such a recipe is valid, and a study may need it, for
+instance if a variant leaves an objective out; so a line about it is printed, and it is not refused. A key that is set
+to its default cannot be distinguished from one that is left out.
 """
 
 from collections.abc import Callable, Iterator
@@ -57,16 +57,16 @@ def entries_of(student: StudentPart) -> list[ObjectiveEntry]:
 
 @dataclass(frozen=True)
 class Rule:
-    """A key that has an effect only together with something else.
+    """A condition for a key to have an effect.
 
     Attributes:
-        place: The part of the recipe that has the key; `*` is every student, or every objective of one.
+        part: The path of the part of the recipe that has the key; `*` is every student, or every objective of one.
         key: The key in it.
-        needs: What it acts together with, in words.
-        acts: Whether that is there.
+        needs: The condition in words.
+        acts: Whether the condition holds.
     """
 
-    place: str
+    part: str
     key: str
     needs: str
     acts: Callable[[Run], bool]
@@ -103,15 +103,15 @@ RULES = (
     ),
     Rule("students.*.objectives.*", "tokens", "predictions for each token", lambda run: run.kind in TOKEN_TASKS),
 )
-"""Every such key."""
+"""The rules, one for each such key."""
 
 
 def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
-    """A line for every key of a recipe that does nothing in it.
+    """A line for every key that has no effect in a recipe.
 
     Args:
         recipe: The recipe.
-        kind: What its models predict.
+        kind: The kind of its models' predictions.
     """
     run = Run(recipe, kind)
     shared = [
@@ -119,21 +119,21 @@ def without_effect(recipe: Recipe | FinetuneRecipe, kind: Task) -> list[str]:
         for key in (recipe.not_inherited() if isinstance(recipe, Recipe) else ())
     ]
     return shared + [
-        f"{place}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
+        f"{path}.{rule.key} is {given!r} and has no effect in this recipe: it acts only with {rule.needs}"
         for rule in RULES
         if not rule.acts(run)
-        for place, part in _parts(recipe, rule.place)
+        for path, part in _parts(recipe, rule.part)
         if (field := type(part).model_fields.get(rule.key)) is not None
         if (given := getattr(part, rule.key)) != field.default
     ]
 
 
-def _parts(recipe: Recipe | FinetuneRecipe, place: str) -> Iterator[tuple[str, Part]]:
-    """The parts of a recipe that a place means, with their names; none where the recipe has no such place."""
-    wanted = place.removeprefix("students.*.objectives.")
-    if wanted == place:
-        if place in type(recipe).model_fields:
-            yield place, getattr(recipe, place)
+def _parts(recipe: Recipe | FinetuneRecipe, path: str) -> Iterator[tuple[str, Part]]:
+    """The parts of a recipe that a path with `*` selects, with their own paths; none if the recipe has no such part."""
+    wanted = path.removeprefix("students.*.objectives.")
+    if wanted == path:
+        if path in type(recipe).model_fields:
+            yield path, getattr(recipe, path)
         return
     for student in recipe.students if isinstance(recipe, Recipe) else ():
         for name, objective in student.objectives.chosen().items():

@@ -1,4 +1,4 @@
-"""How the baselines of `results.baselines` choose another source, or the best constant guess."""
+"""The baselines of `results.baselines` that need another row's source, or the best constant guess."""
 
 from typing import Any
 
@@ -16,15 +16,16 @@ from causalkd.verification.interventions.predictions import TOLERANCE, Predictio
 def permuted_rows(
     counts: Int[Tensor, "batch"], same: Bool[Tensor, "batch batch"] | None = None
 ) -> Int[Tensor, "batch"]:
-    """Another row for each row, whose source it receives, with as many intervened positions where there is one.
+    """For each row the other row whose source it receives, with as many intervened positions if there is one.
 
     Rows of equal count give their sources to each other in a ring. A row whose count is unique joins the ring of the
-    next higher count (the highest one that of the next lower). A row that would so receive what another row of `same`
-    is to it exchanges its source with a row that has one for it, as far as there is such a row.
+    next higher count (the highest one that of the next lower). If the row that gives its source has a source that
+    equals the receiver's own source or base (`same`), the receiver takes another row's giver, and that row takes its
+    own, if both are then valid.
 
     Args:
         counts: The number of intervened positions of each row.
-        same: Whether the source of another row is a row's own source, or its base, so that it is no other source.
+        same: Whether the source of another row equals a row's own source or its base, so that it is not another one.
 
     Raises:
         ValueError: There is only one row.
@@ -47,7 +48,7 @@ def permuted_rows(
     source_rows = torch.empty_like(counts)
     for ring in rings:
         source_rows[ring] = torch.tensor(ring[1:] + ring[:1], device=counts.device)
-    return source_rows if same is None else _exchanged(source_rows, counts, same)
+    return source_rows if same is None else _without_equal_sources(source_rows, counts, same)
 
 
 def same_sources(batch: Batch) -> Bool[Tensor, "batch batch"]:
@@ -56,7 +57,7 @@ def same_sources(batch: Batch) -> Bool[Tensor, "batch batch"]:
     return (source == source[:, None]) | (source == base[:, None])
 
 
-def _exchanged(
+def _without_equal_sources(
     source_rows: Int[Tensor, "batch"], counts: Int[Tensor, "batch"], same: Bool[Tensor, "batch batch"]
 ) -> Int[Tensor, "batch"]:
     if not same[torch.arange(len(same)), source_rows.cpu()].any():
@@ -75,7 +76,7 @@ def _exchanged(
 def permuted_positions(positions: Positions, source_positions: Positions) -> Positions:
     """A row's base positions with the source positions of the row that gives its source.
 
-    The k-th is paired with the k-th; where the counts differ, only as many are intervened on as both rows have, so the
+    The k-th is paired with the k-th. If the counts differ, only as many are intervened on as both rows have, so the
     student then receives less than the teacher did.
     """
     positions, source_positions = _filler_last(positions), _filler_last(source_positions)
@@ -93,8 +94,8 @@ def modal_matches(
 
     Args:
         choice: The teacher's counterfactual choice of each item.
-        effective: 1 where an item is effective, else 0.
-        tolerance: How far apart numbers may be that are the same prediction.
+        effective: 1 where an item is effective, otherwise 0.
+        tolerance: The largest difference of two numbers that count as the same prediction.
     """
     over_all = same(choice, majority(choice, tolerance), tolerance).float()
     chosen = choice[effective.bool()]
@@ -105,10 +106,10 @@ def modal_matches(
 
 
 def as_many(name: str, given: Any, like: Predictions) -> Predictions:
-    """What a baseline, perhaps one that was registered from outside, predicts: as many items as these.
+    """Checks the predictions of a baseline, which may be registered by a user: as many items as `like`.
 
     Raises:
-        ValueError: It gave something else.
+        ValueError: The baseline gave something else.
     """
     if isinstance(given, Predictions) and given.choice.shape == like.choice.shape:
         return given

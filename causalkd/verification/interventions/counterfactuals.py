@@ -27,7 +27,7 @@ from causalkd.verification.interventions.predictions import (
 
 @dataclass(frozen=True, eq=False)
 class Counterfactual:
-    """One counterfactual: what was predicted, and whether the intervention changed anything."""
+    """One counterfactual: its predictions, and whether the intervention changed anything."""
 
     predictions: Predictions
     hidden: Float[Tensor, "batch pos width"]
@@ -64,7 +64,7 @@ class ModelPass:
 
     @classmethod
     def of(cls, model: HookedModel, interventions: Iterable[Intervention], batch: Batch) -> "ModelPass":
-        """Run base and source once, keeping what these interventions need."""
+        """Run base and source once, keeping the activations that these interventions need."""
         sites = [site for intervention in interventions for site in intervention.sites]
         needed = [
             hook_point for intervention in interventions for hook_point in hook_points_needed(model, intervention.sites)
@@ -157,7 +157,7 @@ class ModelPass:
 
 @dataclass(frozen=True, eq=False)
 class Intervened:
-    """One intervention in one model: each prediction that an observer asks for is computed once, on first use."""
+    """One intervention in one model: each prediction that an observer reads is computed once, on first use."""
 
     passes: ModelPass
     intervention: Intervention
@@ -171,7 +171,7 @@ class Intervened:
         return self.passes.plain
 
     @cached_property
-    def answer(self) -> Counterfactual:
+    def counterfactual(self) -> Counterfactual:
         """The counterfactual, each row with its own source."""
         return self.passes.counterfactual(self.intervention)
 
@@ -199,26 +199,26 @@ def _differ(
     for site in intervention.sites:
         read = site.source or site
         replaced = base.activations[site.hook_point][row, positions.base][positions.valid]
-        donated = source_activations.activations[read.hook_point][row, positions.source][positions.valid]
-        if not torch.equal(site.take(replaced), read.take(donated)):
+        received = source_activations.activations[read.hook_point][row, positions.source][positions.valid]
+        if not torch.equal(site.take(replaced), read.take(received)):
             return True
     return False
 
 
 @dataclass
 class Reach:
-    """Which interventions cannot reach the output: they changed activations and never a counted logit."""
+    """The interventions that can reach the output; the others changed activations, but never a counted logit."""
 
     moved: set[Intervention] = field(default_factory=set)
-    """Those that changed a counted logit."""
+    """The interventions that changed a counted logit."""
     differed: set[Intervention] = field(default_factory=set)
-    """Those that changed an activation."""
+    """The interventions that changed an activation."""
 
-    def update(self, intervention: Intervention, answer: Counterfactual) -> None:
+    def update(self, intervention: Intervention, found: Counterfactual) -> None:
         """Takes one batch into account."""
-        if answer.moved:
+        if found.moved:
             self.moved.add(intervention)
-        if answer.differed:
+        if found.differed:
             self.differed.add(intervention)
 
     def __contains__(self, intervention: Intervention) -> bool:

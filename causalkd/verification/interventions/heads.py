@@ -1,7 +1,8 @@
-"""Compare single attention heads: every teacher head with every student head in the layers of a declared pair."""
+"""Comparisons of single attention heads: every teacher head with every student head in a declared pair's layers."""
 
 import warnings
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 
@@ -9,7 +10,7 @@ from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.models.hooks.hook_points import by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.interventions.plan import Comparison, Intervention, alike, undeclared
+from causalkd.verification.interventions.plan import Comparison, Intervention, pairs_of_positions, undeclared
 
 BY_HEAD = "head_attention_value_output"
 """The component that is split by heads: each head's output before the output projection."""
@@ -20,7 +21,7 @@ def head_comparisons(
 ) -> tuple[Comparison, ...]:
     """One comparison for every pair of heads; of a pair in whose layers a model has no heads none, with a warning."""
     comparisons = []
-    positions = alike(alignment.alignment.policies())
+    positions = pairs_of_positions(alignment.alignment.policies())
     for pair in alignment.pairs:
         rows, columns = (
             _interventions(model, sites, positions[pair.name])
@@ -32,13 +33,10 @@ def head_comparisons(
                 f"pair {pair.name!r} is not in the table of heads: {lacking.architecture} has none in its layers",
                 stacklevel=2,
             )
-        comparisons += [
-            Comparison(pair.name, BY_HEAD, "h.pos", t, *layers, kind, taught, own, student_head=s)
-            for (at, t), taught in rows.items()
-            for (own_at, s), own in columns.items()
-            for layers in [(at, own_at)]
-            for kind in [undeclared(taught.sites, own.sites, alignment.pairs)]
-        ]
+        for ((t_layer, t), of_teacher), ((s_layer, s), of_student) in product(rows.items(), columns.items()):
+            kind = undeclared(of_teacher.sites, of_student.sites, alignment.pairs)
+            heads = (pair.name, BY_HEAD, "h.pos", t, t_layer, s_layer, kind, of_teacher, of_student)
+            comparisons.append(Comparison(*heads, student_head=s))
     return tuple(comparisons)
 
 

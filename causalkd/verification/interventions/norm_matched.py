@@ -1,4 +1,4 @@
-"""A random move as long as the intervention's: the accuracy if only the distance mattered, not the direction."""
+"""The baseline that moves activations as far as the intervention does, but in a random direction."""
 
 from collections.abc import Sequence
 
@@ -22,15 +22,15 @@ def norm_matched_sources(
 ) -> tuple[tuple[ResolvedSite, ...], SourceActivations, Positions]:
     """An intervention at the same sites and positions that moves each activation as far, but in a random direction.
 
-    Where the intervention is on parts of a tensor (columns or directions, of one site or several), it moves inside one
-    random subspace of as many dimensions as they have together (TransformerLens' `NormMatchedPlacebo`). Where it is on
-    all of it, the only such subspace is the whole, so each position of a batch moves along a random direction of its
-    own. Every batch has the same subspaces and directions, whichever process reads it.
+    If the intervention is on parts of a tensor (columns or directions, of one site or several), it moves inside one
+    random subspace of as many dimensions as they have together (TransformerLens' `NormMatchedPlacebo`). If it is on
+    the whole tensor, the only such subspace is the whole, so each position of a batch moves along a random direction of
+    its own. Every batch has the same subspaces and directions, whichever process reads it.
 
     Args:
         sites: The sites that the intervention writes to and reads from.
         base: A base run that kept the sites' activations.
-        source_activations: Holds the source activations.
+        source_activations: The source activations.
         positions: The positions of the intervention.
         seed: The seed of the subspaces and directions.
     """

@@ -1,8 +1,8 @@
-"""Which rows the held-out pairs are made of: pairs with one base, or with one source, depend on each other.
+"""The rows that held-out pairs are made of: pairs with the same base, or the same source, depend on each other.
 
-So do pairs whose bases, or sources, are windows of one question, which stands for all its windows: with 2,000 pairs of
-60 questions in four windows each, and questions that differ as much as windows or twice as much, 95 % intervals over
-windows held the true share 79 and 74 % of the time, and those over questions 94 and 93 %.
+So do pairs whose bases, or sources, are windows of one question, so all windows of a question count as one row. With
+2,000 pairs of 60 questions in four windows each, and questions that differ as much as windows or twice as much, 95 %
+intervals over windows held the true share 79 and 74 % of the time, and those over questions 94 and 93 %.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooks.forward import Inputs
 
 PairRows = UInt32[np.ndarray, "2 _pairs"]
-"""The base and the source of each pair, as digests of their tokens, or the questions that they are windows of. That two
-of many rows have one digest by chance does not matter: then a few more pairs count as dependent."""
+"""The base and the source of each pair, as digests of their tokens, or the questions that they are windows of. If two
+rows have the same digest by chance, a few more pairs count as dependent, which does no harm."""
 
 
 def check_given(batches: Sequence[Batch], what: str) -> None:
     """Refuses to measure on nothing.
 
     Raises:
-        ValueError: There is no batch; `what` says what was to be done.
+        ValueError: There is no batch; `what` names the measurement.
     """
     if not batches:
         raise ValueError(f"{what} was given no batches of pairs; give at least one, as pair_batches makes them")
@@ -33,7 +33,7 @@ def separate_source(batch: Batch, what: str) -> Inputs:
     """The source rows of a batch.
 
     Raises:
-        ValueError: Its sources are rows of the batch itself, or it has none; `what` says what needs others.
+        ValueError: Its sources are rows of the batch itself, or it has none; `what` names the measurement.
     """
     if batch.source is None:
         raise ValueError(f"{what} needs pairs with separate sources; make the batches with pair_batches")
@@ -47,12 +47,12 @@ def row_keys(inputs: Inputs) -> list[bytes]:
 
 
 def digest(content: bytes) -> bytes:
-    """Sixteen bytes that stand for any content."""
+    """The digest of some bytes, of 16 bytes."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def pair_rows(batch: Batch) -> PairRows:
-    """The rows of the pairs of a batch, in 8 bytes a pair."""
+    """The rows of the pairs of a batch, in 8 bytes per pair."""
     if batch.questions is not None:
         return batch.questions.T.cpu().numpy().astype(np.uint32)
     base = row_keys(batch.inputs)
@@ -65,7 +65,7 @@ def pair_rows(batch: Batch) -> PairRows:
 
 
 def shared_rows(noted: Sequence[PairRows]) -> tuple[Int[np.ndarray, "all_pairs"], ...]:
-    """The number of each pair's base, and that of its source, where some pairs have the same; see `Shared`."""
-    sides = np.concatenate(noted, axis=1)
-    numbered = [np.unique(side, return_inverse=True) for side in sides]
+    """The number of each pair's base, and that of its source, if some pairs have the same; see `Shared`."""
+    rows_of_pairs = np.concatenate(noted, axis=1)
+    numbered = [np.unique(rows, return_inverse=True) for rows in rows_of_pairs]
     return tuple(numbers for rows, numbers in numbered if len(rows) < len(numbers))

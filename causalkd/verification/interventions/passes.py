@@ -1,4 +1,4 @@
-"""One pass over held-out pairs serves every measurement: each intervention is run once and given to all observers."""
+"""One pass over held-out pairs for all measurements: each intervention is run once and given to all observers."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -14,17 +14,18 @@ from causalkd.verification.interventions.pair_rows import check_given
 from causalkd.verification.interventions.plan import Intervention
 
 
-class Metric:
-    """Measures something about a model's predictions while batches pass.
+class Observer:
+    """An observer of one model: it receives every batch and every intervention of a pass, and keeps what its
+    measurement needs.
 
-    It keeps nothing of a vocabulary's size beyond the intervention it sees; `TeacherCounterfactuals` does, until
-    the next batch. A metric defines those of the methods below that it needs.
+    It keeps no tensor over the vocabulary beyond the present intervention; only `TeacherCounterfactuals` does, until
+    the next batch. An observer defines those of the methods below that it needs.
     """
 
     noted: Any
-    """All that it has noted of the batches so far, on the host, in a shape that `merged` puts together."""
+    """Its notes on the batches so far, on the host, in a type that `merged` can put together."""
     interventions: Collection[Intervention]
-    """The interventions that the observer needs."""
+    """The interventions that it needs."""
 
     def start(self, passes: ModelPass) -> None:
         """Receives the next batch, and the model's base run on it."""
@@ -33,13 +34,13 @@ class Metric:
         """Receives the intervention at one of its sites, over that batch."""
 
     def finish(self) -> None:
-        """Is called when all models have seen the batch."""
+        """Is called when all models have run on the batch."""
 
 
 class ObservedModel:
     """One model and its observers."""
 
-    def __init__(self, model: HookedModel, *observers: Metric) -> None:
+    def __init__(self, model: HookedModel, *observers: Observer) -> None:
         self.model, self.observers = model, observers
         self.interventions = tuple(
             dict.fromkeys(intervention for observer in observers for intervention in observer.interventions)
@@ -47,12 +48,12 @@ class ObservedModel:
         self._earlier: SourceReadings | None = None
 
     def see(self, batch: Batch, following: Batch | None) -> None:
-        """Run the model over a batch: base, source, and each intervention once for every prediction that is asked
-        for.
+        """Run the model over a batch: base, source, and each intervention once for every prediction that an observer
+        reads.
 
         Args:
             batch: Held-out pairs.
-            following: The next batch. If it has one row, and so no other row's source, it takes one of this batch.
+            following: The next batch. If it has only one row, and so no other row's source, it takes one of this batch.
         """
         read = batch.read_by(self.model.role).to(self.model.model.device)
         passes = ModelPass.of(self.model, self.interventions, read)
@@ -75,14 +76,15 @@ def run_passes(
     """Run all batches of held-out pairs through all models; a batch goes from one model to the next in the given
     order.
 
-    So an observer of a later model can compare with what one of an earlier model has kept of the batch. Modes stay as
-    they were. Costs, for each model, a base run, a source run up to the last site that is read, and the blocks after
-    the first site of each intervention for each different prediction that is asked for.
+    An observer of a later model can therefore compare with the results that one of an earlier model has kept of the
+    batch. Training and evaluation modes are unchanged. Costs, for each model, a base run, a source run up to the last
+    site that is read, and the blocks after the first site of each intervention for each different prediction that is
+    read.
 
     Args:
         observed: The models and their observers.
         batches: Held-out pairs; in every process the same.
-        processes: Who shares the batches. At the end the observers of each have noted what was seen by all, in the
+        processes: The processes that share the batches. At the end the observers of each have the notes of all, in the
             order of the batches.
 
     Raises:

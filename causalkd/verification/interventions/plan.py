@@ -1,4 +1,4 @@
-"""Which teacher site is compared with which student site: the declared pairs, and the layer grid of a component."""
+"""The comparisons of teacher sites with student sites: the declared pairs, and the layer grid of a component."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Intervention:
 
     @cached_property
     def _key(self) -> tuple[object, ...]:
-        """The positions, and what each site writes and reads."""
+        """The positions, and the hook points and parts that each site writes and reads."""
         each = [part for site in self.sites for part in (site, site.source or site)]
         return (self.positions, *((part.hook_point, _part(part)) for part in each))
 
@@ -70,9 +70,9 @@ def plan(
     grids.
 
     Args:
-        teacher: Its layers are the rows of a grid.
-        student: Its layers are the columns of a grid.
-        alignment: Its pairs are measured, and their policies give the positions of the grids.
+        teacher: The model whose layers are the rows of a grid.
+        student: The model whose layers are the columns of a grid.
+        alignment: The alignment whose pairs are measured, and whose policies give the positions of the grids.
         component: The whole component that a grid intervenes on in every layer; None for no grid.
 
     Raises:
@@ -122,7 +122,7 @@ def check_component(model: HookedModel, component: str) -> None:
     """Refuses a component that no layer of a model has.
 
     Raises:
-        ValueError: There is none; the message lists those that exist.
+        ValueError: No layer has it; the message lists the components that exist.
     """
     if not by_layer(component, model.hook_points()):
         raise ValueError(absent(component, 0, model.architecture, model.hook_points()))
@@ -136,15 +136,15 @@ def layer_interventions(model: HookedModel, component: str, positions: str) -> d
 
 def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Intervention, Intervention]]:
     """The teacher's and the student's intervention of each declared pair, by its name."""
-    positions = alike(alignment.alignment.policies())
+    positions = pairs_of_positions(alignment.alignment.policies())
     return {
         pair.name: (Intervention(pair.teacher, positions[pair.name]), Intervention(pair.student, positions[pair.name]))
         for pair in alignment.pairs
     }
 
 
-def alike(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
-    """The name of the first declared pair of the same policy, for each pair: they use the same positions."""
+def pairs_of_positions(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
+    """For each declared pair, the first pair with the same policy, whose positions it uses."""
     first: dict[PositionPolicy, str] = {}
     return {name: first.setdefault(policy, name) for name, policy in policies.items()}
 
@@ -187,19 +187,19 @@ def _shuffled(alignment: ResolvedAlignment, comparison: Comparison) -> Intervent
 
 
 def _part(site: ResolvedSite) -> bytes:
-    """The part of its hook point that a site takes; equal for equal parts."""
+    """The bytes of the part of its hook point that a site takes; equal for equal parts."""
     part = site.columns if site.basis is None else site.basis
     return b"" if part is None else part.cpu().numpy().tobytes()
 
 
 def _own_comparison(student: HookedModel, alignment: ResolvedAlignment, pair: ResolvedPair) -> Comparison:
     site = next(spec for spec in alignment.alignment.pairs if spec.name == pair.name).teacher[0]
-    taught, own = declared_interventions(alignment)[pair.name]
+    of_teacher, of_student = declared_interventions(alignment)[pair.name]
     hook_point = pair.teacher[0].hook_point
     layers = (hook_point.layer, pair.student[0].hook_point.layer)
-    moved = _moved(student, own)
+    moved = _moved(student, of_student)
     return Comparison(
-        pair.name, hook_point.component, site.unit, _only_head(site), *layers, "aligned", taught, own, moved
+        pair.name, hook_point.component, site.unit, _only_head(site), *layers, "aligned", of_teacher, of_student, moved
     )
 
 
@@ -208,7 +208,7 @@ def _only_head(site: Site) -> int | None:
 
 
 def _is_in_grid(pair: ResolvedPair, component: str, teacher_layer: int, student_layer: int) -> bool:
-    """Whether the pair is one whole hook point per model, read where it is written."""
+    """Whether the pair is one whole hook point per model, read at the site where it is written."""
     sites_of_layers = ((pair.teacher, teacher_layer), (pair.student, student_layer))
     return all(
         len(sites) == 1

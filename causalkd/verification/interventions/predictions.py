@@ -1,12 +1,12 @@
-"""What a model predicts: logits of any head, read as items that each hold one prediction and one distribution.
+"""Predictions from the logits of any head, as items that each hold one prediction and one distribution.
 
-An item is what is counted: a row for classification, multi-label heads (whose prediction is the set of labels),
-regression and question answering (whose prediction is a span), a counted position for masked LM, causal LM and token
-classification.
+An item is the unit that is counted: a row for classification, multi-label heads (whose prediction is the set of
+labels), regression and question answering (whose prediction is a span), and a counted position for masked LM, causal LM
+and token classification.
 
-A span is the likeliest one of which SQuAD's scores may be: inside the context and at most `LONGEST_ANSWER` tokens long,
-or "there is no answer", which windows of a context without the answer are labelled with. Only what the scores add is
-left out: the choice among the windows of one question.
+The predicted span is the likeliest one that SQuAD's scoring allows: inside the context and at most `LONGEST_ANSWER`
+tokens long, or "there is no answer", the label of windows that do not contain the answer. Only the choice among the
+windows of one question is left to the scores.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
 
 TOLERANCE = 0.5
-"""Two predicted numbers at most this far apart are the same prediction, where no other tolerance is given; in the unit
-of the labels."""
+"""The default tolerance: two predicted numbers whose difference is at most this are the same prediction; in the unit of
+the labels."""
 
 LONGEST_ANSWER = 30
 """The longest predicted answer in tokens, as in BERT's release."""
@@ -41,8 +41,8 @@ class Predictions:
 
     Attributes:
         row: The row of the batch that each item belongs to.
-        choice: The predicted class, token, coded set of labels or coded span; for regression the number itself. Where
-            the logits are NaN it is no prediction, see `is_defined`.
+        choice: The predicted class, token, coded set of labels or coded span; for regression the number itself. If the
+            logits are NaN, it is not a prediction; see `is_defined`.
         log_probabilities: Over classes or tokens; over (label, absent or present) for several labels a row; over (end,
             position) for spans; for regression the number.
     """
@@ -53,8 +53,8 @@ class Predictions:
 
 
 def counted_positions(task: Task, batch: Batch) -> Bool[Tensor, "batch pos"]:
-    """The positions at which logits count: of a token task labelled ones where the batch has labels, of question
-    answering those among which an answer may lie where the batch knows them, else all real tokens.
+    """The positions at which logits count: for a token task the labelled ones, if the batch has labels; for question
+    answering those at which an answer may be, if the batch has them; otherwise all real tokens.
     """
     if task == "question_answering" and batch.answerable is not None:
         return batch.answerable
@@ -71,7 +71,7 @@ def counted_logits(
     task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Tensor, "batch pos"]
 ) -> Float[Tensor, "item ..."]:
     """The logits that decide the predictions, item by item; spans have (end, pos), with the minimum where no answer
-    may lie.
+    may be.
 
     For token tasks they are those of a run at `logits_wanted`.
     """
@@ -90,7 +90,7 @@ def predictions(task: Task, logits: Float[Tensor, "item ..."], counted: Bool[Ten
     if task == "regression":
         return Predictions(row, values[:, 0], values)
     choice, log_probabilities = _likeliest(task, values, counted)
-    # One NaN makes a softmax NaN everywhere; of a row's labels, each has a distribution of its own.
+    # One NaN makes a softmax NaN everywhere; with several labels, each has a distribution of its own.
     unknown = log_probabilities[..., :1].isnan().flatten(1).any(1)
     return Predictions(row, choice.masked_fill(unknown, _NOTHING), log_probabilities)
 
@@ -109,10 +109,10 @@ def _likeliest(
 
 
 def label_sets(present: Bool[Tensor, "item label"]) -> Int[Tensor, "item"]:
-    """The code of each row's set of labels, from 0 on: the sum of its labels' words, modulo 2^63.
+    """The code of each row's set of labels, at least 0: the sum of its labels' words, modulo 2^63.
 
-    The words of the first 63 labels are the powers of 2, so their sets have codes of their own. Those of further labels
-    are random and always the same, so that two sets have one code with a probability of 2^-63.
+    The words of the first 63 labels are the powers of 2, so their sets have distinct codes. The words of further labels
+    are random but fixed, so that two sets have the same code with a probability of 2^-63.
     """
     words = torch.tensor(_label_words(present.shape[1]), device=present.device)
     return (present * words).sum(1) & _LARGEST  # The sum overflows, but its last 63 bits are those of the true sum.
@@ -136,29 +136,29 @@ def _best_spans(ends: Float[Tensor, "item 2 pos"], counted: Bool[Tensor, "item p
 
 
 def is_defined(choice: Tensor) -> Bool[Tensor, "item"]:
-    """Where a choice is a prediction: where its logits are not NaN, and a number is finite."""
+    """Which choices are predictions: those whose logits are not NaN, and numbers that are finite."""
     return choice.isfinite() if choice.is_floating_point() else choice != _NOTHING
 
 
 def check_defined(choice: Tensor, model: HookedModel) -> None:
-    """Refuses what is no prediction.
+    """Refuses choices that are not predictions.
 
     Raises:
-        ValueError: Some choices are none.
+        ValueError: Some choices are not predictions.
     """
     unknown = int((~is_defined(choice)).sum())
     if unknown:
         raise ValueError(
-            f"{unknown} of {len(choice)} predictions of {model} are made from outputs that are no finite numbers, so "
-            "nothing can be measured; look for weights that are not finite, and where it runs in half precision, load "
-            "it in float32"
+            f"{unknown} of {len(choice)} predictions of {model} are made from outputs that are not finite, so nothing "
+            "can be measured; look for weights that are not finite, and if it runs in half precision, load it in "
+            "float32"
         )
 
 
 def same(first: Tensor, second: Tensor, tolerance: float = TOLERANCE) -> Bool[Tensor, "item"]:
-    """Where two choices are the same prediction; numbers that are no farther apart than the tolerance are.
+    """Which choices are the same prediction; numbers are if their difference is at most the tolerance.
 
-    What is no prediction is the same as nothing, like NaN.
+    A choice that is not a prediction is the same as none, like NaN.
     """
     if first.is_floating_point():
         return (first - second).abs() <= tolerance
@@ -184,7 +184,7 @@ def spans(choice: Int[Tensor, "item"]) -> Int[Tensor, "item 2"]:
 
 
 def majority(choice: Tensor, tolerance: float = TOLERANCE) -> Tensor:
-    """The constant guess that is right most often: the most frequent choice, or the number that most others equal."""
+    """The constant guess that is right most often: the most frequent choice, or the number within tolerance of most."""
     if not is_defined(choice).any():
         return choice[0]
     choice = choice[is_defined(choice)]

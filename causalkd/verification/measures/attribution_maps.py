@@ -11,7 +11,15 @@ from causalkd.attribution.agreement import random_scores
 from causalkd.attribution.faithfulness import Faithfulness, faithfulness
 from causalkd.attribution.integrated_gradients import Baseline
 from causalkd.attribution.maps import AttributionMap, attribution_maps
-from causalkd.attribution.targets import CLASSES, TOKENS, Target, Views, class_views, logits_at, token_views
+from causalkd.attribution.targets import (
+    CLASSES,
+    Target,
+    Views,
+    check_explicable,
+    class_views,
+    logits_at,
+    token_views,
+)
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
@@ -21,7 +29,7 @@ from causalkd.verification.interventions.predictions import counted_positions
 
 
 @dataclass(frozen=True)
-class How:
+class MapSettings:
     """The settings of maps and of their faithfulness.
 
     Attributes:
@@ -41,37 +49,36 @@ class How:
 
 @dataclass(frozen=True, eq=False)
 class AttributionBatch:
-    """Some texts, and what every model is asked to explain about them.
+    """Some texts, and the views that every model explains.
 
     Attributes:
         batch: The texts.
-        views: What maps explain: every class; of a per-token head the teacher's likeliest token where it last counts.
-        asked: For each text the view that the teacher predicts, for which faithfulness is measured in every model.
+        views: The outputs that maps explain: every class; for a per-token head the teacher's likeliest token at the
+            last position that counts.
+        predicted_view: For each text the view that the teacher predicts, for which faithfulness is measured in every
+            model.
     """
 
     batch: Batch
     views: Views
-    asked: Int[Tensor, "batch"]
+    predicted_view: Int[Tensor, "batch"]
 
     @classmethod
     def of(cls, teacher: HookedModel, batch: Batch) -> "AttributionBatch":
-        """What follows from the teacher's predictions; costs one forward.
+        """The views of a batch by the teacher's predictions; costs one forward.
 
         Raises:
             ValueError: The head predicts neither classes nor tokens, or the models have different tokenizers.
         """
         check_one_reading(batch, "an agreement of maps")
         task, rows = teacher.task, len(batch.counted)
-        if task not in CLASSES + TOKENS:
-            raise ValueError(
-                f"a {task} head predicts no single class or token of a row; maps explain {', '.join(CLASSES + TOKENS)}"
-            )
+        check_explicable(task)
         if task in CLASSES:
             logits = teacher.run(batch.inputs).logits
             return cls(batch, class_views(logits.shape[1], rows, logits.device), logits.argmax(1))
         zeros = torch.zeros(rows, dtype=torch.long, device=batch.counted.device)
         counted = counted_positions(task, batch)
-        # In a row without a label, as a short one of a masked LM, every token of the text counts.
+        # In a row without a label, such as a short one of a masked LM, every token of the text counts.
         counted = counted | (_of_text(teacher, batch) & ~counted.any(1, keepdim=True))
         counted = counted | (batch.counted & ~counted.any(1, keepdim=True))
         last = counted.shape[1] - 1 - counted.long().flip(1).argmax(1)
@@ -80,7 +87,7 @@ class AttributionBatch:
 
 
 def _of_text(model: HookedModel, batch: Batch) -> Bool[Tensor, "batch pos"]:
-    """The tokens that are not special: what a head says at those means nothing."""
+    """The tokens that are not special: the predictions at special tokens have no meaning."""
     if model.tokenizer is None:
         return batch.counted
     ids = batch.inputs["input_ids"]
@@ -98,29 +105,29 @@ class ModelAttributions:
 def measure_maps(
     model: HookedModel,
     questions: Sequence[AttributionBatch],
-    how: How,
+    settings: MapSettings,
     processes: Processes = ALONE,
 ) -> ModelAttributions:
     """The maps of one model at every depth; for the costs see `integrated_gradients` and `faithfulness`.
 
     Args:
         model: The model that is explained.
-        questions: What is to be explained; in every process the same.
-        how: The settings.
-        processes: Who shares the questions; each then knows the maps of all.
+        questions: The texts and views to explain; in every process the same.
+        settings: The settings.
+        processes: The processes that share the questions; each then has the maps of all.
     """
     target: Target = "logit" if model.task == "regression" else "probability"
-    mine, generator = processes.share(len(questions)), torch.Generator().manual_seed(how.seed)
+    mine, generator = processes.share(len(questions)), torch.Generator().manual_seed(settings.seed)
     points, maps, faithful = depths(model), [], []
     for number, q in enumerate(questions):
-        if number not in mine:  # its random orders are drawn as they are in the process that has it
-            for _ in range(how.random_orders):
+        if number not in mine:  # its random orders are drawn too, so that all processes draw the same
+            for _ in range(settings.random_orders):
                 random_scores(q.batch.counted.double(), generator)
             continue
         at_depths = attribution_maps(
-            model, q.batch.inputs, q.views, points, steps=how.steps, baseline=how.baseline, target=target
+            model, q.batch.inputs, q.views, points, steps=settings.steps, baseline=settings.baseline, target=target
         )
-        of_first = _faithfulness(model, q, at_depths[0], how, generator)
+        of_first = _faithfulness(model, q, at_depths[0], settings, generator)
         maps.append(at_depths)
         faithful.append(Faithfulness(*(values.cpu() for values in vars(of_first).values())))
     maps, faithful = processes.together((maps, faithful))
@@ -136,16 +143,20 @@ def depths(model: HookedModel) -> list[HookPoint]:
 
 
 def _faithfulness(
-    model: HookedModel, question: AttributionBatch, found: AttributionMap, how: How, generator: torch.Generator
+    model: HookedModel,
+    question: AttributionBatch,
+    found: AttributionMap,
+    settings: MapSettings,
+    generator: torch.Generator,
 ) -> Faithfulness:
-    asked, views = question.asked[None], question.views
-    scores = found.scores.gather(0, asked.cpu()[..., None].expand(1, *found.mask.shape))
+    predicted, views = question.predicted_view[None], question.views
+    scores = found.scores.gather(0, predicted.cpu()[..., None].expand(1, *found.mask.shape))
     return faithfulness(
         model,
         question.batch.inputs,
-        Views(views.choice.gather(0, asked), views.position),
+        Views(views.choice.gather(0, predicted), views.position),
         scores,
         generator=generator,
-        portions=how.portions,
-        random_orders=how.random_orders,
+        portions=settings.portions,
+        random_orders=settings.random_orders,
     )

@@ -14,15 +14,14 @@ _PACKAGES = ("causalkd", "torch", "transformers", "transformer-lens", "pyvene", 
 def environment(
     model: HookedModel, seed: int, tolerance: float | None = None, pair_selection: str | None = None
 ) -> Environment:
-    """The environment of a measurement: installed versions, and how this model computes; a tolerance of regressions.
-
-    With pairs of examples also how they were chosen.
+    """The environment of a measurement: installed versions, the model's attention, precision and device, the tolerance
+    of regressions, and the selection of pairs.
     """
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # e.g. causalkd itself, used from a checkout
+        except metadata.PackageNotFoundError:  # such as causalkd itself, used from a checkout
             continue
     return Environment(
         versions=versions,

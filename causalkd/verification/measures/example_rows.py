@@ -1,4 +1,4 @@
-"""Which example each row of a batch is, where measuring needs what batches do not hold: texts, words, bytes."""
+"""The examples of a batch's rows, for measurements that need texts, words or bytes, which batches do not hold."""
 
 from collections.abc import Sequence
 

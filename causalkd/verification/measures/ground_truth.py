@@ -1,8 +1,8 @@
-"""Compare a model with a planted task's own causal model: which hook point carries which variable?
+"""The comparison of a model with a planted task's own causal model, which shows the variables of each hook point.
 
-Here the causal model takes the teacher's part: the reference is what it predicts when a variable of base is given
-its value in source. A hook point carries the variable if intervening on it gives that prediction. A classifier makes
-one prediction per pair, a causal LM one at each labelled token.
+The causal model replaces the teacher: the reference is its prediction when a variable of base is given its value in
+source. A hook point carries the variable if intervening on it gives that prediction. A classifier makes one prediction
+per pair, a causal LM one at each labelled token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.baselines import modal_matches
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
 from causalkd.verification.interventions.pair_rows import PairRows, check_given, pair_rows, shared_rows
-from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
+from causalkd.verification.interventions.passes import ObservedModel, Observer, run_passes
 from causalkd.verification.interventions.plan import Intervention, check_component, layer_interventions
 from causalkd.verification.measures.pair_numbers import Packed, PairNumbers, joined, pack
 from causalkd.verification.results.report import BaselineName
@@ -29,8 +29,9 @@ from causalkd.verification.statistics.permutation import benjamini_hochberg, pai
 
 LabelPredictions = Int[Tensor, "items"]
 CausalModel = Callable[[Sequence[dict], Sequence[dict], str], np.ndarray]
-"""Gives the label of each base, or its answers in turn, after a variable takes the value it has in the source, such as
-`PlantedNLI().many_counterfactual_labels` and `PlantedLM().many_counterfactual_answers`."""
+"""A function from bases, sources and a variable to the label of each base, or its answers in order, after the variable
+has taken its value in source; such as `PlantedNLI().many_counterfactual_labels` and
+`PlantedLM().many_counterfactual_answers`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +67,9 @@ class KnownAnswers:
         if not own or tuple(own) == tuple(names):
             return self
         known = [name.casefold() for name in names]
-        place = torch.tensor([known.index(name.casefold()) for name in own])
-        after = {variable: place[found] for variable, found in self.counterfactual.items()}
-        return KnownAnswers(self.pair, place[self.plain], after)
+        number = torch.tensor([known.index(name.casefold()) for name in own])
+        after = {variable: number[found] for variable, found in self.counterfactual.items()}
+        return KnownAnswers(self.pair, number[self.plain], after)
 
 
 def ground_truth(
@@ -80,17 +81,17 @@ def ground_truth(
     seed: int | None = None,
     component: str = "block_output",
 ) -> tuple[GroundTruthRow, ...]:
-    """How often an intervention at each layer, at each site pair's positions, gives the causal model's prediction.
+    """The share of interventions at each layer, at each site pair's positions, that give the causal model's prediction.
 
     An effective pair is one on which the causal model's prediction changes. Costs a base and a source run, and for each
-    layer and each way of drawing positions two counterfactuals, whatever the number of variables.
+    layer and each position policy two counterfactuals, whatever the number of variables.
 
     Args:
         model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
         answers: The causal model's predictions for the same pairs.
         batches: Pairs with separate sources; for a causal LM, the bases are labelled only at their answers.
-        name: Of the model, in the rows.
-        seed: Of the model, in the rows.
+        name: The name of the model, in the rows.
+        seed: The seed of the model, in the rows.
         component: The whole component that is intervened on.
 
     Raises:
@@ -107,25 +108,25 @@ def ground_truth(
 
 @dataclass
 class _Notes:
-    """What is known of the batches so far; a list has an entry for each of them, see `pack`."""
+    """The notes on the batches so far; a list has an entry for each batch, see `pack`."""
 
     choices: list[Packed] = field(default_factory=list)
-    """What the model predicts for the bases; then, for each intervention, after it and with another row's source."""
+    """The model's choices for the bases; then, for each intervention, those after it and with another row's source."""
     per_pair: list[Packed] = field(default_factory=list)
-    """How often the model predicts on each pair."""
+    """The number of the model's predictions on each pair."""
     rows: list[PairRows] = field(default_factory=list)
     """The base and the source of each pair."""
 
 
-class GroundTruth(Metric):
-    """Observes a model in every layer, at the positions of each site pair.
+class GroundTruth(Observer):
+    """The observer of a model in every layer, at the positions of each site pair.
 
     Args:
         model: A classifier with the labels of the causal model, or a causal LM with its vocabulary.
         answers: The causal model's predictions for the pairs that will be seen.
-        positions: By the name of each site pair, the pair whose positions are used for it; see `alike`.
-        name: Of the model, in the rows.
-        seed: Of the model, in the rows.
+        positions: For each site pair by name, the pair whose positions are used for it; see `pairs_of_positions`.
+        name: The name of the model, in the rows.
+        seed: The seed of the model, in the rows.
         component: The whole component that is intervened on.
     """
 
@@ -150,18 +151,18 @@ class GroundTruth(Metric):
         self._now: dict[Intervention | None, tuple[Tensor, ...]] = {}
 
     def start(self, passes: ModelPass) -> None:
-        """Counts what the model predicts for the bases."""
+        """Keeps the model's choices for the bases."""
         self._now = {None: (passes.plain.choice,)}
         counts = passes.plain.row.bincount(minlength=len(passes.batch.counted))
         self.noted.per_pair.append(pack(counts[None].cpu().numpy()))
         self.noted.rows.append(pair_rows(passes.batch))
 
     def update(self, intervene: Intervened) -> None:
-        """Counts what it predicts after an intervention, and with another row's source."""
-        self._now[intervene.intervention] = (intervene.answer.predictions.choice, intervene.permuted.choice)
+        """Keeps the choices after an intervention, and with another row's source."""
+        self._now[intervene.intervention] = (intervene.counterfactual.predictions.choice, intervene.permuted.choice)
 
     def finish(self) -> None:
-        """Keeps what was predicted."""
+        """Packs the choices of the batch."""
         made = (choice for each in (None, *self.interventions) for choice in self._now[each])
         self.noted.choices.append(pack(np.stack([choice.cpu().numpy() for choice in made])))
 
@@ -172,17 +173,17 @@ class GroundTruth(Metric):
             ValueError: The model and the causal model predict at different positions.
         """
         _check(_list(joined(self.noted.per_pair), 0), self._answers)
-        choices, places = joined(self.noted.choices), {each: 2 * n + 1 for n, each in enumerate(self.interventions)}
+        choices, numbers = joined(self.noted.choices), {each: 2 * n + 1 for n, each in enumerate(self.interventions)}
         unmoved, shared = _list(choices, 0), shared_rows(self.noted.rows)
         found: list[GroundTruthRow] = []
-        for variable, truth in self._answers.counterfactual.items():
-            effective = truth != self._answers.plain
-            guessed = modal_matches(truth, effective.float())[1].bool()
+        for variable, wanted in self._answers.counterfactual.items():
+            effective = wanted != self._answers.plain
+            guessed = modal_matches(wanted, effective.float())[1].bool()
             for (layer, pair), intervention in self._by_layer.items():
-                place = places[intervention]
-                right, other = (_list(choices, each) == truth for each in (place, place + 1))
+                number = numbers[intervention]
+                right, other = (_list(choices, each) == wanted for each in (number, number + 1))
                 baselines: dict[BaselineName, Tensor] = {
-                    "no_intervention": unmoved == truth,
+                    "no_intervention": unmoved == wanted,
                     "permuted_source": other,
                     "majority_class": guessed,
                 }
@@ -199,7 +200,7 @@ def _list(packed: Packed, number: int) -> Int[Tensor, "numbers"]:
 def _check(per_pair: Int[Tensor, "pairs"], answers: KnownAnswers) -> None:
     if not torch.equal(per_pair, answers.pair.bincount()):
         raise ValueError(
-            f"the model predicts {int(per_pair.sum())} times on these pairs, where the causal model gives "
+            f"the model makes {int(per_pair.sum())} predictions on these pairs, but the causal model gives "
             f"{len(answers.pair)} answers; label every base at its answers and nowhere else"
         )
 

@@ -1,7 +1,7 @@
-"""Interchange intervention accuracy: does the student's counterfactual prediction equal the teacher's, site by site?
+"""Interchange intervention accuracy: the share of student counterfactual predictions that equal the teacher's, by site.
 
 Both models intervene at the same positions of the same held-out pairs, each with its own activations, by the same
-`interchange` that trains. The README says what effective IIA and its baselines are for.
+`interchange` as in training. The README explains effective IIA and its baselines.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -20,7 +20,12 @@ from causalkd.models.vocabularies import share_entries
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import Comparison, plan
 from causalkd.verification.interventions.predictions import TOLERANCE
-from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter
+from causalkd.verification.measures.counters import (
+    MatchCounter,
+    MeasurementPlan,
+    TeacherCounterfactuals,
+    UntrainedCounter,
+)
 from causalkd.verification.measures.scores import Measurement
 from causalkd.verification.results.baselines import BASELINES
 
@@ -64,14 +69,17 @@ def measure_all(
 ) -> list[Measurement]:
     """Score every student on the same held-out pairs: the declared pairs, and every layer against every layer.
 
-    The teacher runs once for all students: one base run, one source run and one counterfactual a layer. Each student
-    costs as much again at its own depth, once more its counterfactuals for each of `permuted_source` and
-    `norm_matched_random`, and all of it once more for `untrained_student`, which students of one configuration and seed
-    share;
-    `wrong_layer` and `shuffled_alignment` cost one counterfactual for each declared pair outside the grids, and
-    `ceiling` a base run, a source run and a counterfactual of the teacher for each declared pair. Held in memory at
-    once: the teacher's counted logits of one batch for every layer, and a student's for one layer and its baselines, so
-    give a causal LM with a large vocabulary small batches. Leaves modes as they were.
+    The teacher runs once for all students: one base run, one source run and one counterfactual per layer. Each student
+    costs the same at its own depth. Baselines cost in addition:
+
+    - permuted_source, norm_matched_random: the student's counterfactuals once more, for each of the two;
+    - untrained_student: the student's runs and counterfactuals once more, shared by students of one configuration and
+      seed;
+    - wrong_layer, shuffled_alignment: one counterfactual for each declared pair outside the grids;
+    - ceiling: a base run, a source run and a counterfactual of the teacher for each declared pair.
+
+    Memory holds the teacher's counted logits of one batch for every layer, and a student's for one layer and its
+    baselines, so give a causal LM with a large vocabulary small batches. Training and evaluation modes are unchanged.
 
     Args:
         teacher: The model whose counterfactual predictions are the reference.
@@ -80,7 +88,7 @@ def measure_all(
         component: The whole component that the grid intervenes on in every layer; None for the declared pairs alone.
         baselines: The keys of the baselines to score as well.
         seeds: The seed of each student's untrained student, in their order; by default 0 for all.
-        tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
+        tolerance: For regression: the largest difference of two numbers that count as the same prediction.
 
     Raises:
         ValueError: Batches lack sources or positions, a name does not exist, or a student does not fit the teacher.
@@ -106,30 +114,30 @@ def measure_comparisons(
     tolerance: float = TOLERANCE,
 ) -> list[Measurement]:
     """Score given comparisons of every student; see `measure_all`, which plans them."""
-    asked = [MeasurementPlan(own, baselines) for own in comparisons]
-    truth = TeacherCounterfactuals(asked, tolerance)
-    tables = [Table(truth, each, seed) for each, seed in zip(asked, seeds, strict=True)]
-    of_students = list(zip(students, tables, strict=True))
-    observed = [ObservedModel(student, table) for student, table in of_students]
-    run_passes([ObservedModel(teacher, truth), *observed, *untrained(of_students)], batches)
-    return [table.measurement() for table in tables]
+    plans = [MeasurementPlan(own, baselines) for own in comparisons]
+    reference = TeacherCounterfactuals(plans, tolerance)
+    counters = [MatchCounter(reference, each, seed) for each, seed in zip(plans, seeds, strict=True)]
+    of_students = list(zip(students, counters, strict=True))
+    observed = [ObservedModel(student, counter) for student, counter in of_students]
+    run_passes([ObservedModel(teacher, reference), *observed, *untrained(of_students)], batches)
+    return [counter.measurement() for counter in counters]
 
 
-def untrained(tables: Iterable[tuple[HookedModel, Table]]) -> list[ObservedModel]:
-    """The untrained students that the tables ask for; one is shared by students of the same configuration and seed."""
-    found: dict[tuple[object, ...], tuple[HookedModel, int, list[Table]]] = {}
-    for student, table in tables:
-        if "untrained_student" in table.asked.baselines:
+def untrained(counters: Iterable[tuple[HookedModel, MatchCounter]]) -> list[ObservedModel]:
+    """The untrained students that the counters need; students of the same configuration and seed share one."""
+    found: dict[tuple[object, ...], tuple[HookedModel, int, list[MatchCounter]]] = {}
+    for student, counter in counters:
+        if "untrained_student" in counter.plan.baselines:
             model = student.model
-            alike = (model.config.to_json_string(), attention_of(student), model.dtype, model.device, table.seed)
-            found.setdefault(alike, (student, table.seed, []))[2].append(table)
+            key = (model.config.to_json_string(), attention_of(student), model.dtype, model.device, counter.seed)
+            found.setdefault(key, (student, counter.seed, []))[2].append(counter)
     return [
         ObservedModel(untrained_copy(student, seed), UntrainedCounter(own)) for student, seed, own in found.values()
     ]
 
 
 def _unlike(alignment: Alignment, batch: Batch) -> list[str]:
-    """Refuses pairs of one policy whose positions differ, because one of them is used for both."""
+    """Faults of pairs with the same policy whose positions differ, since one of them is used for both."""
     first: dict[PositionPolicy, str] = {}
     faults = []
     for name, policy in alignment.policies().items():

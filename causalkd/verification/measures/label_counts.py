@@ -1,4 +1,4 @@
-"""Metrics over classes, of many samples of rows at once.
+"""Metrics over classes, computed for many samples of rows at once.
 
 They follow from three counts of each class: its right predictions, its predictions, and its labels. A resampled row
 counts as often as it was drawn, so the counts of all samples are one matrix product each.
@@ -15,12 +15,12 @@ Counts = Float[np.ndarray, "*samples label"]
 
 
 class LabelCounts(NamedTuple):
-    """How often each class, or each label of several, occurs in each sample.
+    """The counts of each class, or of each of several labels, in each sample.
 
     Attributes:
-        right: As a prediction that is right.
-        predicted: As a prediction.
-        gold: As the label.
+        right: Right predictions.
+        predicted: Predictions.
+        gold: Gold labels.
     """
 
     right: Counts
@@ -29,10 +29,10 @@ class LabelCounts(NamedTuple):
 
 
 def label_counts(answers: LabelPredictions, chosen: Int[np.ndarray, "*samples drawn"]) -> LabelCounts:
-    """The counts of samples.
+    """The counts of each class in some samples.
 
     Args:
-        answers: Predictions of classification or of several labels a row, one a row.
+        answers: Predictions of classification or of several labels per row, one per row.
         chosen: The rows of each sample; a sample may name a row several times.
     """
     times = _times_drawn(chosen, len(answers.row))
@@ -41,10 +41,10 @@ def label_counts(answers: LabelPredictions, chosen: Int[np.ndarray, "*samples dr
 
 
 def macro_f1(answers: LabelPredictions, chosen: Int[np.ndarray, "*samples drawn"]) -> Float[np.ndarray, "*samples"]:
-    """The mean of every class' F1 in each sample, as scikit-learn defines it.
+    """The mean F1 over classes in each sample, as scikit-learn defines it.
 
-    A class that neither labels nor predictions of a sample have is left out; of several labels a row none is, and such
-    a one counts as 0. Arguments are those of `label_counts`.
+    A class without labels and predictions in a sample is left out. With several labels per row, no label is left out;
+    one without labels and predictions counts as 0. Arguments are those of `label_counts`.
     """
     counts = label_counts(answers, chosen)
     either = counts.predicted + counts.gold
@@ -56,8 +56,8 @@ def macro_f1(answers: LabelPredictions, chosen: Int[np.ndarray, "*samples drawn"
 def matthews(answers: LabelPredictions, chosen: Int[np.ndarray, "*samples drawn"]) -> Float[np.ndarray, "*samples"]:
     """Matthews' correlation in each sample (Gorodkin 2004, for any number of classes).
 
-    It is 0 where labels or predictions are all of one class, and NaN where both are, and of the same. Arguments are
-    those of `label_counts`.
+    It is 0 if labels or predictions are all of one class, and NaN if both are, of the same class. Arguments are those
+    of `label_counts`.
     """
     counts = label_counts(answers, chosen)
     rows = counts.gold.sum(-1)
@@ -69,7 +69,7 @@ def matthews(answers: LabelPredictions, chosen: Int[np.ndarray, "*samples drawn"
 
 
 def _times_drawn(chosen: Int[np.ndarray, "*samples drawn"], rows: int) -> Float[np.ndarray, "*samples row"]:
-    """How often each sample names each row."""
+    """The number of times that each sample names each row."""
     flat = chosen.reshape(-1, chosen.shape[-1])
     own = flat + rows * np.arange(len(flat))[:, None]
     times = np.bincount(own.ravel(), minlength=rows * len(flat))
@@ -77,7 +77,7 @@ def _times_drawn(chosen: Int[np.ndarray, "*samples drawn"], rows: int) -> Float[
 
 
 def _occurrences(answers: LabelPredictions) -> tuple[Float[np.ndarray, "row label"], Float[np.ndarray, "row label"]]:
-    """1 where a row has a label: as its prediction, and as its label."""
+    """Two tables of rows and labels: 1 for a predicted label, and 1 for a gold label."""
     choice, gold = answers.choice.numpy(), answers.gold.numpy()
     if gold.ndim == 1:
         choice, gold = (values[:, None] == np.union1d(gold, choice) for values in (choice, gold))

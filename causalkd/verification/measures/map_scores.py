@@ -1,4 +1,4 @@
-"""Report rows from maps: means over texts, each with its interval; resampling draws texts."""
+"""Report rows from maps: means over texts, each with its bootstrap interval over texts."""
 
 from collections.abc import Sequence
 
@@ -32,23 +32,23 @@ def agreement_row(
     *,
     draw: int,
 ) -> AgreementRow:
-    """How far two maps of the same texts agree; with the baseline `random_map` a random map replaces the second.
+    """The agreement of two maps of the same texts; with the baseline `random_map` a random map replaces the second.
 
-    Tokens with a score of exactly 0 in both are not compared: no path leads from them to what is explained (what comes
-    after a causal model's prediction, what the head does not read after the last block), and ties would pass for
-    agreement.
+    Tokens with a score of exactly 0 in both are not compared: no path leads from them to the explained output (such as
+    tokens after a causal model's prediction, or those that the head does not read after the last block), and their ties
+    would count as agreement.
 
     Args:
         student: The student's name.
         seed: The student's seed.
         baseline: The kind of the second map.
         layer: Number of the student's blocks before the hook point.
-        teacher_map: The teacher's.
-        student_map: The student's, or that of its baseline.
+        teacher_map: The teacher's map.
+        student_map: The student's map, or that of its baseline.
         draw: Seed of the random map and of the resamples.
 
     Raises:
-        ValueError: The maps are of other texts or views.
+        ValueError: The maps are of different texts or views.
     """
     _check_same(teacher_map, student_map)
     scores = student_map.scores
@@ -72,7 +72,7 @@ def text_agreement(first: AttributionMap, second: AttributionMap) -> Float[np.nd
     """The cosine of two maps for each text, as a mean over views; NaN where it is not defined.
 
     Raises:
-        ValueError: The maps are of other texts or views.
+        ValueError: The maps are of different texts or views.
     """
     _check_same(first, second)
     return _over_views(agreement(first.scores, second.scores, first.mask.expand_as(first.scores)).cosine)
@@ -90,7 +90,7 @@ def faithfulness_row(
 
 
 def gap_row(model: str, seed: int | None, found: AttributionMap) -> GapRow:
-    """How far a map satisfies completeness."""
+    """The gap to completeness of a map, with the explained change."""
     # Σ scores = F(text) − F(baseline) + gap, for maps whose scores are signed sums.
     explained = found.scores.sum(-1) - found.gap
     return GapRow(model, seed, found.made.hook_point, _size(found.gap), _size(explained), found.made.attention)
@@ -142,9 +142,9 @@ def _size(values: Float[Tensor, "view batch"]) -> float:
 def _check_same(first: AttributionMap, second: AttributionMap) -> None:
     if first.tokens != second.tokens:
         texts = enumerate(zip(first.tokens, second.tokens, strict=False))
-        where = next((f", first in text {number}" for number, (one, other) in texts if one != other), "")
+        first_text = next((f", first in text {number}" for number, (one, other) in texts if one != other), "")
         raise ValueError(
-            f"the maps are of {len(first.tokens)} and {len(second.tokens)} texts whose tokens differ{where}; "
+            f"the maps are of {len(first.tokens)} and {len(second.tokens)} texts whose tokens differ{first_text}; "
             "compare maps of the same texts, tokenised alike"
         )
     if first.views != second.views:

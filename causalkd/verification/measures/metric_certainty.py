@@ -1,15 +1,16 @@
-"""How certain a task metric is, and whether two models differ in it by more than chance.
+"""The interval of a task metric, and the paired difference of two models in it with its test.
 
 Shares of right predictions (accuracy, exact match) have Wilson's interval, the paired interval of their difference and
-the exact test of `statistics`, which is McNemar's where a row has one prediction. For every other metric rows are
-resampled: the interval holds the middle 95 % of 1,000 bootstrap samples, and p is that of a permutation test in which,
-row by row, the two models could change places (Efron and Tibshirani 1993, chapters 13 and 15). The row (a sentence, a
-question, a text) is what is drawn, since the predictions within one depend on each other.
+the exact test of `statistics`, which is McNemar's if a row has one prediction. For every other metric rows are
+resampled: the interval holds the middle 95 % of 1,000 bootstrap samples, and p is that of a permutation test that
+permutes the two models in each row (Efron and Tibshirani 1993, chapters 13 and 15). The row (a sentence, a question, a
+text) is drawn as a whole, since the predictions within one depend on each other.
 
-Samples of rows that are all right are all right, and samples of two models that answer alike do not differ. So an
-interval of F1 or Matthews' correlation reaches at least as far as Wilson's would if every row were right, or wrong; and
-a difference that no sample changes has the interval of that of such shares. With 40 rows of which 98 % are right, or
-100 of which 99 % are, intervals of the samples alone held the true value 49 to 63 % of the time, and these 98 to 100 %.
+If every row is right, every bootstrap sample is right too, and the interval would have length 0; likewise the samples
+of two models with equal predictions do not differ. Therefore an interval of F1 or Matthews' correlation reaches at
+least as far as Wilson's would if every row were right, or wrong; and a difference that no sample changes has the
+interval of the difference of such shares. Coverage of 95 % intervals, measured with 40 rows of which 98 % are right and
+with 100 rows of which 99 % are: 49 to 63 % by the samples alone, 98 to 100 % by these.
 """
 
 import warnings
@@ -35,10 +36,10 @@ RESAMPLES = 1000
 _AT_ONCE = 2**20
 """Rows of all samples that are scored together."""
 _OF_RIGHT_ROWS: Mapping[str, float] = {"macro_f1": 0.0, "matthews_correlation": -1.0}
-"""The metrics that are 1 where every row is right, and their lowest values."""
+"""The metrics that are 1 if every row is right, with their lowest values."""
 
 Score = Callable[[Int[np.ndarray, "*samples drawn"]], Float[np.ndarray, "*samples"]]
-"""The metric of each of some samples; a sample may name a row several times. NaN where it is not defined."""
+"""The metric of each of some samples; a sample may name a row several times. NaN if it is not defined."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,18 @@ class MetricDifference:
 
 
 class TaskCertainty(TypedDict):
-    """The fields of a report that say how certain the task metric is."""
+    """The fields of a report with the intervals and differences of the task metric."""
 
     task_scores: tuple[TaskScoreRow, ...]
     task_differences: tuple[TaskDifferenceRow, ...]
 
 
 def metric_interval(answers: LabelPredictions, metric: str, seed: int = 0) -> Interval | None:
-    """The 95 % interval of a metric over rows; None where it is not defined, where no sample of the rows changes it,
-    as of a model that predicts one class, whose Matthews' correlation is 0, or where there are fewer than two rows.
+    """The 95 % interval of a metric over rows. None if the metric is not defined, if there are fewer than two rows, or
+    if no sample of the rows changes it (for instance Matthews' correlation, 0, of a model that predicts one class).
 
     Args:
-        answers: What a model predicts, as `answers_of` gives it.
+        answers: The predictions of a model, as `answers_of` returns them.
         metric: A name in `METRICS`.
         seed: Seed of the resampling.
     """
@@ -83,9 +84,9 @@ def metric_interval(answers: LabelPredictions, metric: str, seed: int = 0) -> In
 def metric_difference(
     answers: LabelPredictions, reference: LabelPredictions, metric: str, seed: int = 0
 ) -> MetricDifference | None:
-    """How much higher a metric is for one model than for another; None where it is not defined for both.
+    """How much higher a metric is for one model than for another; None unless it is defined for both.
 
-    Arguments are those of `metric_interval`. Raises ValueError where the two are not of the same rows.
+    Arguments are those of `metric_interval`. Raises ValueError if the two have different numbers of rows.
     """
     (rows, own), (others, other) = _scored(answers, metric), _scored(reference, metric)
     if rows != others:
@@ -110,13 +111,14 @@ def task_certainty(
     metric: str,
     references: Mapping[str, Sequence[str]],
 ) -> TaskCertainty:
-    """The task metric of every model with its interval, and of each student beside its references, seed by seed.
+    """The task metric of every model with its interval, and its difference between each student and its references,
+    seed by seed.
 
     Args:
-        teacher: What the teacher does.
-        students: What each student does, by name and seed.
+        teacher: The measurements of the teacher.
+        students: The measurements of each student, by name and seed.
         metric: The task metric.
-        references: By student, the others with which it is compared.
+        references: For each student, the others that it is compared with.
     """
     scores, compared = [], []
     models: list[tuple[str, int | None, Behaviour]] = [("teacher", None, teacher)]
@@ -137,7 +139,7 @@ def task_certainty(
 
 
 def _bootstrapped(score: Score, rows: int, seed: int) -> Interval | None:
-    with warnings.catch_warnings():  # scipy's own interval, which is not used, is undefined where all samples are equal
+    with warnings.catch_warnings():  # scipy's own interval, which is not used, is undefined if all samples are equal
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
             (np.arange(rows),),
@@ -152,18 +154,18 @@ def _bootstrapped(score: Score, rows: int, seed: int) -> Interval | None:
     sampled = found.bootstrap_distribution[np.isfinite(found.bootstrap_distribution)]
     if not len(sampled):
         return None
-    low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])  # without samples where it is not defined
+    low, high = np.quantile(sampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])  # of the samples in which it is defined
     return Interval(float(low), float(high))
 
 
 def _share_like(answers: LabelPredictions, metric: str) -> tuple[Tally, Tally] | None:
-    """What is right in each row and how much there is, as the metric counts it; None where that means nothing."""
+    """The number that is right in each row and the number in all, as the metric counts them; None if it counts none."""
     ratio = RATIOS.get("accuracy" if metric in _OF_RIGHT_ROWS else metric)
     return None if ratio is None or not ratio.is_bounded else (ratio.above(answers), ratio.below(answers))
 
 
 def _widened(found: Interval | None, share: tuple[Tally, Tally] | None, metric: str) -> Interval | None:
-    """The interval, no end of it nearer to certainty than where all rows are right, or all wrong."""
+    """The interval, widened to the limits that it would have if all rows were right, or all wrong."""
     if found is None or share is None:
         return found
     counts, worst = share[1][None], _OF_RIGHT_ROWS.get(metric, 0.0)
@@ -177,7 +179,7 @@ def _widened(found: Interval | None, share: tuple[Tally, Tally] | None, metric: 
 def _widened_difference(
     found: Interval | None, own: tuple[Tally, Tally] | None, other: tuple[Tally, Tally] | None, metric: str
 ) -> Interval | None:
-    """The interval, or that of shares over the same predictions where no sample changes the difference."""
+    """The interval, or, if no sample changes the difference, that of shares over the same predictions."""
     if found is None or found.low < found.high or own is None or other is None or not np.array_equal(own[1], other[1]):
         return found
     shares = difference_interval(own[0], other[0], own[1])
@@ -186,7 +188,7 @@ def _widened_difference(
 
 
 def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: str, seed: int) -> float:
-    """Two-sided p-value of the metric's difference, where the models change places in a random half of the rows."""
+    """Two-sided p-value of the metric's difference, by permuting the models in random subsets of the rows."""
     _, score = _scored(_one_after_the_other(*(_without_unit(each, metric) for each in (answers, reference))), metric)
     rows = _scored(answers, metric)[0]
     found = permutation_test(
@@ -202,10 +204,10 @@ def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: st
 
 
 def _without_unit(answers: LabelPredictions, metric: str) -> LabelPredictions:
-    """The predictions as a correlation sees them: their ranks, or their distances from the mean in deviations.
+    """For a correlation, the predictions without their unit: as ranks, or as z-scores.
 
-    A correlation does not change with the unit of the predictions, but predictions of two units in one sample are not
-    correlated with anything.
+    A correlation does not depend on the unit of the predictions, but a sample that mixes two units would have another
+    one.
     """
     if metric not in ("pearson", "spearman"):
         return answers
@@ -215,7 +217,7 @@ def _without_unit(answers: LabelPredictions, metric: str) -> LabelPredictions:
 
 
 def _scored(answers: LabelPredictions, metric: str) -> tuple[int, Score]:
-    """How many rows there are, and the metric of some of them."""
+    """The number of rows, and a function for the metric of some of them."""
     ratio = RATIOS.get(metric)
     if ratio is not None:
         above, below, finish = ratio.above(answers), ratio.below(answers), np.vectorize(ratio.finish, otypes=[float])
@@ -231,7 +233,7 @@ def _correlated(answers: LabelPredictions, by_rank: bool) -> Score:
 
     def score(chosen: Int[np.ndarray, "*samples drawn"]) -> Float[np.ndarray, "*samples"]:
         pairs = [rankdata(each[chosen], axis=-1) if by_rank else each[chosen] for each in (gold, choice)]
-        with warnings.catch_warnings():  # a sample of equal values has no correlation, which is NaN
+        with warnings.catch_warnings():  # the correlation of a sample of equal values is NaN
             warnings.simplefilter("ignore", DegenerateDataWarning)
             return np.asarray(pearsonr(*pairs, axis=-1)[0])
 
@@ -244,7 +246,7 @@ def _divided(above: Tally, below: Tally, chosen: Int[np.ndarray, "*samples drawn
 
 
 def _one_after_the_other(first: LabelPredictions, second: LabelPredictions) -> LabelPredictions:
-    """All rows of one, then all of the other."""
+    """All rows of one, followed by all rows of the other."""
     shift = int(first.row.max()) + 1 if len(first.row) else 0
     known = (first.gold_log_probability, second.gold_log_probability)
     return LabelPredictions(

@@ -1,4 +1,4 @@
-"""Task metrics that are known from sums by row, so that rows can be resampled: one sum divided by another."""
+"""Task metrics that are a ratio of two sums over rows, so that rows can be resampled."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Ratio:
     above: Callable[[LabelPredictions], Tally]
     below: Callable[[LabelPredictions], Tally]
     is_share: bool = False
-    """Whether the first sum counts some of what the second counts, whatever the model."""
+    """Whether the first sum counts a part of the same items as the second, for every model."""
     is_bounded: bool = True
     """Whether the first sum is at most the second."""
     finish: Callable[[float], float] = float
@@ -29,8 +29,8 @@ class Ratio:
 
 def _by_row(answers: LabelPredictions, values: Float[np.ndarray, " item"]) -> Tally:
     """The sum over each row's predictions."""
-    _, place = np.unique(answers.row.numpy(), return_inverse=True)
-    return np.bincount(place, weights=values).astype(float)
+    _, index = np.unique(answers.row.numpy(), return_inverse=True)
+    return np.bincount(index, weights=values).astype(float)
 
 
 def _ones(answers: LabelPredictions) -> Tally:
@@ -38,7 +38,7 @@ def _ones(answers: LabelPredictions) -> Tally:
 
 
 def _counted(answers: LabelPredictions) -> Tally:
-    """How many predictions accuracy is of; of tags, one for each word."""
+    """The number of predictions that accuracy counts; for tags, one per word."""
     return np.array([float(len(gold)) for gold, _ in answers.tags]) if answers.tags else _ones(answers)
 
 
@@ -58,7 +58,7 @@ def _labels(answers: LabelPredictions) -> Tally:
 
 
 def _both(answers: LabelPredictions) -> Tally:
-    """Twice the labels, of the positive class or of several a row, that are right; with `_either` F1."""
+    """Twice the right labels, of the positive class or of several per row; divided by `_either`, this is F1."""
     return 2 * (_present(answers, answers.gold) * _present(answers, answers.choice)).sum(1)
 
 
@@ -67,7 +67,7 @@ def _either(answers: LabelPredictions) -> Tally:
 
 
 def _present(answers: LabelPredictions, values: Tensor) -> Float[np.ndarray, " row label"]:
-    """1 where the positive class, or a label of several, is."""
+    """1 for the positive class, or for each of several labels that a row has."""
     return (values == (answers.positive if values.dim() == 1 else 1)).double().reshape(len(values), -1).numpy()
 
 
@@ -81,7 +81,7 @@ def _of_answers(score: Callable[..., float | bool]) -> Callable[[LabelPrediction
 
 
 def _of_entities(count: Callable[[set, set], int]) -> Callable[[LabelPredictions], Tally]:
-    """A number for each sentence that follows from its gold and its predicted entities."""
+    """A number for each sentence, from its gold and its predicted entities."""
     return lambda answers: np.array(
         [float(count(set(get_entities(gold)), set(get_entities(found)))) for gold, found in answers.tags]
     )
@@ -106,4 +106,4 @@ RATIOS: Mapping[str, Ratio] = {
     ),
     "perplexity": Ratio(_nats, _ones, is_bounded=False, finish=exponential),
 }
-"""The metrics that are known from sums by row; the others have one prediction a row."""
+"""The metrics that are a ratio of sums over rows; the others have one prediction per row."""

@@ -26,24 +26,26 @@ class LabelPredictions:
     row: Int[Tensor, "item"]
     """The row of each prediction, counted over the whole set."""
     choice: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"]
-    """The predicted labels of rows with several: 1 at those that are predicted."""
+    """The predictions; for rows with several labels, 1 for each predicted label."""
     gold: Int[Tensor, "item"] | Float[Tensor, "item"] | Int[Tensor, "item label"] | Int[Tensor, "item 2"]
     gold_log_probability: Float[Tensor, "item"] | None
     """The log-probability of each label in nats; None for regression and question answering."""
     labels: tuple[str, ...]
-    """Names of the classes; empty where there are none."""
+    """Names of the classes; empty if there are none."""
     answered: tuple[QuestionAnswer, ...] = ()
     """The questions of question answering, each once, however many windows its context has."""
     tags: tuple[tuple[list[str], list[str]], ...] = ()
-    """The gold and the predicted tags of every word of each sentence; a word that the model does not see has O."""
+    """The gold and the predicted tags of every word of each sentence; a word that was cut off has O as its
+    prediction."""
     positive: int = 1
-    """The class that F1 is of."""
+    """The number of the positive class of F1."""
 
 
 def _accuracy(answers: LabelPredictions) -> float:
-    """The share of right predictions; of several labels a row, of rows whose labels are all right; of tags, of words.
+    """The share of right predictions; with several labels per row, of rows whose labels are all right; for tags, of
+    words.
 
-    Words are those that entities are counted in: all, or where no examples were given, those that the model sees.
+    The words are those in which entities are counted: all, or if no examples were given, those that the model reads.
     """
     if answers.tags:
         return float(np.mean(np.concatenate([right_words(*pair) for pair in answers.tags])))
@@ -62,7 +64,7 @@ def _label_accuracy(answers: LabelPredictions) -> float:
 
 
 def _matthews(answers: LabelPredictions) -> float | None:
-    """A metric over classes; None where only one class occurs among labels and predictions."""
+    """Matthews' correlation; None if only one class occurs among labels and predictions."""
     if len(torch.cat([answers.gold, answers.choice]).unique()) < 2:
         return None
     return float(metrics.matthews_corrcoef(answers.gold.numpy(), answers.choice.numpy()))
@@ -85,14 +87,14 @@ def _correlation(function: Callable[..., tuple[float, float]]) -> Callable[[Labe
 
 
 def _averaged_f1(average: str) -> Callable[[LabelPredictions], float]:
-    """F1: with `macro` the mean of every class' or label's F1, with `micro` the F1 over the labels of all rows.
+    """F1: with `macro` the mean F1 over classes or labels, with `micro` the F1 over the labels of all rows.
 
-    Of one label that a row has or not, every average is the F1 of that label.
+    If there is only one label, every average is the F1 of that label.
     """
 
     def score(answers: LabelPredictions) -> float:
         gold, choice = answers.gold.numpy(), answers.choice.numpy()
-        if gold.ndim == 2 and gold.shape[1] == 1:  # which scikit-learn would take for two classes, absent and present
+        if gold.ndim == 2 and gold.shape[1] == 1:  # scikit-learn would take it for two classes, absent and present
             return float(metrics.f1_score(gold[:, 0], choice[:, 0], zero_division=0.0))  # type: ignore[arg-type]
         return float(metrics.f1_score(gold, choice, average=average, zero_division=0.0))  # type: ignore[arg-type]
 
@@ -123,7 +125,7 @@ def _perplexity(answers: LabelPredictions) -> float:
 
 
 def exponential(nats: float) -> float:
-    """The exponential of some nats, infinite where no float holds it; NaN stays NaN."""
+    """The exponential of some nats, infinite if a float cannot hold it; NaN stays NaN."""
     return math.inf if nats >= _LARGEST_EXPONENT else math.exp(nats)
 
 
@@ -150,7 +152,7 @@ METRICS: dict[str, tuple[tuple[Task, ...], Compute]] = {
 """The tasks that each metric fits, and the function that computes it."""
 
 _ENTITY_TAG = re.compile(r"O|[BIES](-.+)?")
-"""A tag that says where an entity begins and goes on, or that there is none."""
+"""A tag that marks the beginning, the inside or the end of an entity, or its absence."""
 REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "f1": ("accuracy",),
     "micro_f1": ("macro_f1", "accuracy", "label_accuracy"),
@@ -159,11 +161,11 @@ REPORTED_BESIDE: Mapping[str, tuple[str, ...]] = {
     "entity_f1": ("entity_precision", "entity_recall"),
     "answer_f1": ("exact_match",),
 }
-"""The metrics that are reported beside a task's own, as GLUE, CoNLL and SQuAD do."""
+"""The metrics that are reported in addition to a task's own, as GLUE, CoNLL and SQuAD do."""
 
 
 def reported(metric: str, further: Sequence[str] = ()) -> tuple[str, ...]:
-    """The task's own metric, what was asked for besides, and what is usually reported beside it; each once."""
+    """The task's own metric, the further ones, and those that are usually reported with it; each once."""
     return tuple(dict.fromkeys((metric, *further, *REPORTED_BESIDE.get(metric, ()))))
 
 
@@ -171,7 +173,7 @@ def check_metrics(task: Task, names: Sequence[str], labels: Sequence[str] = ()) 
     """Refuses metrics that a task, or a task with these labels, does not have.
 
     Raises:
-        ValueError: Lists those that do not exist or are for other tasks.
+        ValueError: Some do not exist or are for other tasks; the message lists them.
     """
     faults = [
         f"metric {name!r} does not exist; {nearest(name, list(METRICS))}" for name in names if name not in METRICS
@@ -182,13 +184,13 @@ def check_metrics(task: Task, names: Sequence[str], labels: Sequence[str] = ()) 
         if name in METRICS and task not in METRICS[name][0]
     ]
     if "f1" in names and task == "classification" and len(labels) > 2:
-        faults.append(f"metric 'f1' is of the second of two classes, and there are {len(labels)}; use macro_f1")
+        faults.append(f"metric 'f1' is for the second of two classes, but there are {len(labels)}; use macro_f1")
     other = [label for label in labels if not _ENTITY_TAG.fullmatch(label)]
     entities = [name for name in names if name.startswith("entity_")]
     if entities and other:
         faults.append(
-            f"metric {entities[0]!r} is of entities, whose tags are O and such as B-person and I-person, and there are "
-            f"{', '.join(other[:5])}; use accuracy: `metrics: [accuracy]` in `data`"
+            f"metric {entities[0]!r} is for entities, whose tags are O or like B-person and I-person, but there are "
+            f"the tags {', '.join(other[:5])}; use accuracy: `metrics: [accuracy]` in `data`"
         )
     if faults:
         raise ValueError("\n".join(faults))

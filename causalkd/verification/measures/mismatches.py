@@ -1,4 +1,4 @@
-"""Mismatches: pairs on which the teacher's prediction changes with the source and the student's does not."""
+"""Mismatches: pairs on which the intervention changes the teacher's prediction but not the student's."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from causalkd.models.hooks.forward import Inputs
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened
 from causalkd.verification.interventions.pair_rows import separate_source
-from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
+from causalkd.verification.interventions.passes import ObservedModel, Observer, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
 from causalkd.verification.interventions.predictions import Predictions, divergence, is_defined, same
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
-from causalkd.verification.results.rows import Departure
+from causalkd.verification.results.rows import Mismatch
 
 
-def departures(
+def mismatches(
     teacher: HookedModel,
     student: HookedModel,
     alignment: ResolvedAlignment,
@@ -30,7 +30,7 @@ def departures(
     name: str,
     seed: int,
     most: int = 5,
-) -> tuple[Departure, ...]:
+) -> tuple[Mismatch, ...]:
     """The mismatches of largest divergence for each declared pair, the largest first.
 
     Costs a base run, a source run and a counterfactual of both models for every declared pair.
@@ -45,67 +45,67 @@ def departures(
         most: Largest number for each declared pair.
 
     Raises:
-        ValueError: The teacher is no classifier or has no tokenizer, or there are no batches with separate sources.
+        ValueError: The teacher is not a classifier or has no tokenizer, or there are no batches with separate sources.
     """
     if teacher.task != "classification" or teacher.tokenizer is None:
         lack = f"does {teacher.task}" if teacher.tokenizer is not None else "has no tokenizer, which shows the pairs"
         raise ValueError(f"mismatches are those of a classifier with a tokenizer; this teacher {lack}")
-    truth = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None), ())])
-    found = Departures(teacher, truth, alignment, name=name, seed=seed, most=most)
-    run_passes([ObservedModel(teacher, truth), ObservedModel(student, found)], batches)
+    reference = TeacherCounterfactuals([MeasurementPlan(plan(teacher, student, alignment, None), ())])
+    found = MismatchObserver(teacher, reference, alignment, name=name, seed=seed, most=most)
+    run_passes([ObservedModel(teacher, reference), ObservedModel(student, found)], batches)
     return found.rows()
 
 
-class Departures(Metric):
-    """Observes a student, after the teacher, and keeps the largest mismatches of each declared pair."""
+class MismatchObserver(Observer):
+    """The observer of a student, after the teacher's, that keeps the largest mismatches of each declared pair."""
 
     def __init__(
         self,
         teacher: HookedModel,
-        truth: TeacherCounterfactuals,
+        reference: TeacherCounterfactuals,
         alignment: ResolvedAlignment,
         *,
         name: str,
         seed: int,
         most: int = 5,
     ) -> None:
-        self._teacher, self._truth, self._name, self._seed, self._most = teacher, truth, name, seed, most
+        self._teacher, self._reference, self._name, self._seed, self._most = teacher, reference, name, seed, most
         self._declared = declared_interventions(alignment)
-        self.noted: dict[str, list[Departure]] = {pair: [] for pair in self._declared}
+        self.noted: dict[str, list[Mismatch]] = {pair: [] for pair in self._declared}
         self.interventions = {own for _, own in self._declared.values()}
 
     def update(self, intervene: Intervened) -> None:
         """Looks for mismatches at a declared pair."""
-        for pair, (taught, own) in self._declared.items():
-            if own == intervene.intervention:
-                self.noted[pair] = self._largest([*self.noted[pair], *self._departures(pair, taught, intervene)])
+        for pair, (of_teacher, of_student) in self._declared.items():
+            if of_student == intervene.intervention:
+                self.noted[pair] = self._largest([*self.noted[pair], *self._mismatches(pair, of_teacher, intervene)])
 
-    def rows(self) -> tuple[Departure, ...]:
+    def rows(self) -> tuple[Mismatch, ...]:
         """The largest mismatches of each declared pair, the largest first."""
-        return tuple(departure for found in self.noted.values() for departure in self._largest(found))
+        return tuple(mismatch for found in self.noted.values() for mismatch in self._largest(found))
 
-    def _largest(self, found: list[Departure]) -> list[Departure]:
+    def _largest(self, found: list[Mismatch]) -> list[Mismatch]:
         return sorted(found, key=lambda each: -each.kl)[: self._most]
 
-    def _departures(self, pair: str, taught: Intervention, intervene: Intervened) -> list[Departure]:
-        assert self._truth.plain is not None and self._truth.batch is not None
-        plain, intervened = self._truth.plain.choice, self._truth.now[taught]
-        answers = _Answers(plain, intervened, intervene.plain.choice, intervene.answer.predictions)
+    def _mismatches(self, pair: str, of_teacher: Intervention, intervene: Intervened) -> list[Mismatch]:
+        assert self._reference.plain is not None and self._reference.batch is not None
+        plain, intervened = self._reference.plain.choice, self._reference.now[of_teacher]
+        answers = _Answers(plain, intervened, intervene.plain.choice, intervene.counterfactual.predictions)
         gap, key = divergence(intervened, answers.after), (self._name, self._seed, pair)
         rows = sorted(answers.stays().nonzero()[:, 0].tolist(), key=lambda row: -float(gap[row]))
-        batch = self._truth.batch  # in the tokens of the teacher, which shows them
+        batch = self._reference.batch  # in the tokens of the teacher, whose tokenizer shows them
         separate_source(batch, "a list of mismatches")
-        return [_departure(self._teacher, batch, row, answers, key, float(gap[row])) for row in rows[: self._most]]
+        return [_mismatch(self._teacher, batch, row, answers, key, float(gap[row])) for row in rows[: self._most]]
 
 
 class _Answers(NamedTuple):
     """The choices of both models on one batch."""
 
-    taught: Tensor
+    teacher: Tensor
     """The teacher's predictions on base."""
     intervened: Predictions
     """The teacher's counterfactual predictions."""
-    own: Tensor
+    student: Tensor
     """The student's predictions on base."""
     after: Predictions
     """The student's counterfactual predictions."""
@@ -113,24 +113,24 @@ class _Answers(NamedTuple):
     def stays(self) -> Bool[Tensor, "batch"]:
         """Where the intervention changes the teacher's prediction but not the student's, and the two then differ."""
         intervened, after = self.intervened.choice, self.after.choice
-        known = is_defined(self.taught) & is_defined(intervened)
-        return known & (self.taught != intervened) & same(self.own, after) & (after != intervened)
+        known = is_defined(self.teacher) & is_defined(intervened)
+        return known & (self.teacher != intervened) & same(self.student, after) & (after != intervened)
 
 
-def _departure(
+def _mismatch(
     model: HookedModel, batch: Batch, row: int, answers: _Answers, key: tuple[str, int, str], kl: float
-) -> Departure:
-    names, (taught, intervened, own, after) = label_names(model), answers
+) -> Mismatch:
+    names, (teacher, intervened, student, after) = label_names(model), answers
     assert batch.source is not None and model.tokenizer is not None
     answer = int(intervened.choice[row])
-    return Departure(
+    return Mismatch(
         *key,
         base=_text(model, batch.inputs, row),
         source=_text(model, batch.source, row),
         intervened=_intervened_tokens(model, batch, batch.positions[key[2]], row),
-        teacher=names[int(taught[row])],
+        teacher=names[int(teacher[row])],
         teacher_counterfactual=names[answer],
-        student=names[int(own[row])],
+        student=names[int(student[row])],
         student_counterfactual=names[int(after.choice[row])],
         teacher_probability=float(intervened.log_probabilities[row, answer].exp()),
         student_probability=float(after.log_probabilities[row, answer].exp()),

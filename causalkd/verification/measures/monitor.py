@@ -40,7 +40,7 @@ class LiveAccuracy:
         alignment: The alignment, resolved against both; all its pairs are measured.
         batches: Held-out pairs.
         every: Number of steps between two measurements.
-        tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
+        tolerance: For regression: the largest difference of two numbers that count as the same prediction.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class LiveAccuracy:
     ) -> None:
         self._student, self._every, self._last, self._tolerance = student, every, 0, tolerance
         declared = declared_interventions(alignment)
-        self._interventions = {name: own for name, (_, own) in declared.items()}
-        interventions = {name: taught for name, (taught, _) in declared.items()}
+        self._interventions = {name: of_student for name, (_, of_student) in declared.items()}
+        interventions = {name: of_teacher for name, (of_teacher, _) in declared.items()}
         with torch.no_grad(), evaluating([teacher]):
             moved = (batch.to(teacher.model.device) for batch in batches)
             self._answers = [_answers(teacher, interventions, batch, tolerance) for batch in moved]
 
     def __call__(self, step: int) -> dict[str, float]:
-        """Each site pair's effective IIA, where it is defined; empty before enough steps have passed."""
+        """Each site pair's effective IIA, if it is defined; empty before enough steps have passed."""
         if step - self._last < self._every:
             return {}
         self._last = step
@@ -78,8 +78,8 @@ class LiveAccuracy:
 
 
 def _right(found: Tensor, answers: _Answers, name: str, tolerance: float) -> float:
-    truth = answers.choice[name]
-    return float((same(truth, found.to(truth.device), tolerance) * answers.effective[name]).sum())
+    reference = answers.choice[name]
+    return float((same(reference, found.to(reference.device), tolerance) * answers.effective[name]).sum())
 
 
 def _answers(

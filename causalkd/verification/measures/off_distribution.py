@@ -1,11 +1,13 @@
-"""Do interventions lead to states that a model never has? The distance of counterfactual states from clean ones.
+"""The distance of states after interventions from those without, which shows whether interventions leave the
+distribution of a model's states.
 
 A state is a row's last hidden states, averaged over its real positions and measured in standard deviations of each
 coordinate over the clean states. The distance of a state from a set of states is that from the nearest of them. Its
-own base and source are left out of that set, so an intervention that changes nothing is exactly as far as its base.
+own base and source are left out of that set, so an intervention that changes nothing has exactly the distance of its
+base.
 
-Of more than 10,000 pairs, or bases, that many are drawn, so that memory and time do not grow with their number. Those
-with the least digests of their tokens are taken, whatever the order or the process in which they are seen.
+If there are more than 10,000 pairs, or bases, 10,000 are chosen, so that memory and time do not grow with their number:
+those with the smallest digests of their tokens, which do not depend on the order or the process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +22,9 @@ from causalkd.data.batch import Batch
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
 from causalkd.verification.interventions.pair_rows import digest, row_keys, separate_source
-from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
+from causalkd.verification.interventions.passes import ObservedModel, Observer, run_passes
 from causalkd.verification.interventions.plan import Intervention
-from causalkd.verification.results.rows import DistanceRow
+from causalkd.verification.results.rows import OffDistributionRow
 
 _FEWEST = 4
 _BEYOND = 0.95
@@ -34,19 +36,19 @@ _Key = bytes
 """The digest of a row's tokens."""
 
 
-def distances(
+def state_distances(
     model: HookedModel,
     sites: Mapping[str, Sequence[ResolvedSite]],
     batches: Sequence[Batch],
     *,
     name: str,
     seed: int | None = None,
-) -> tuple[DistanceRow, ...]:
+) -> tuple[OffDistributionRow, ...]:
     """The distance of counterfactual states from clean ones, per site pair; empty for fewer than four different
     bases.
 
     Costs a base and a source run and a counterfactual for every pair, and memory for a state of each pair of rows and
-    each row, of at most twice 10,000 of both.
+    each row, at most 20,000 of both.
 
     Args:
         model: The teacher or a student.
@@ -58,14 +60,15 @@ def distances(
     Raises:
         ValueError: There are no batches, or they have no separate sources.
     """
-    found = Distances({pair: Intervention(tuple(places), pair) for pair, places in sites.items()}, name=name, seed=seed)
+    interventions = {pair: Intervention(tuple(each), pair) for pair, each in sites.items()}
+    found = OffDistribution(interventions, name=name, seed=seed)
     run_passes([ObservedModel(model, found)], batches)
     return found.rows()
 
 
 @dataclass
 class _States:
-    """What is known of the batches so far."""
+    """The states of the batches so far."""
 
     counterfactual: dict[Intervention, list[Tensor]]
     clean: dict[_Key, Tensor] = field(default_factory=dict)
@@ -84,8 +87,8 @@ class _States:
         )
 
 
-class Distances(Metric):
-    """Observes one intervention for each site pair, by the pair's name; keeps states of pairs and of rows."""
+class OffDistribution(Observer):
+    """The observer of one intervention for each site pair, by the pair's name; it keeps states of pairs and of rows."""
 
     def __init__(self, declared: Mapping[str, Intervention], *, name: str, seed: int | None = None) -> None:
         self._declared, self._name, self._seed = declared, name, seed
@@ -103,14 +106,14 @@ class Distances(Metric):
     def update(self, intervene: Intervened) -> None:
         """Adds the counterfactual states."""
         real = intervene.passes.batch.inputs["attention_mask"]
-        self.noted.counterfactual[intervene.intervention].append(_states(intervene.answer.hidden, real))
+        self.noted.counterfactual[intervene.intervention].append(_states(intervene.counterfactual.hidden, real))
 
     def finish(self) -> None:
-        """Leaves out some of what was seen once it is twice too much."""
+        """Drops states once there are twice as many as are compared."""
         if max(len(self.noted.involved), len(self.noted.clean)) > 2 * _MOST:
             self.noted = self.noted.thinned()
 
-    def rows(self) -> tuple[DistanceRow, ...]:
+    def rows(self) -> tuple[OffDistributionRow, ...]:
         """One row for each site pair; empty for fewer than four different bases."""
         noted = self.noted.thinned()
         clean, involved = noted.clean, noted.involved
@@ -123,13 +126,13 @@ class Distances(Metric):
             for intervention, states in noted.counterfactual.items()
         }
         return tuple(
-            DistanceRow(self._name, self._seed, pair, *compared[intervention], len(involved))
+            OffDistributionRow(self._name, self._seed, pair, *compared[intervention], len(involved))
             for pair, intervention in self._declared.items()
         )
 
 
 def _least(digests: Sequence[bytes]) -> list[int]:
-    """The numbers, ascending, of the least `_MOST` digests; of equal ones the first."""
+    """The numbers, ascending, of the `_MOST` smallest digests; of equal ones the first."""
     return sorted(sorted(range(len(digests)), key=lambda number: digests[number])[:_MOST])
 
 
@@ -160,10 +163,10 @@ def _compared(
 def _nearest(
     states: Float[Tensor, "state width"], others: Float[Tensor, "row width"], left_out: Int[Tensor, "state few"]
 ) -> Float[Tensor, "state"]:
-    """The distance of each state from the nearest of the others, without the numbered ones; -1 leaves out none."""
+    """The distance of each state from the nearest of the others, without those numbered in `left_out` (-1: none)."""
     found, rows = [], torch.arange(len(others))
     for some, own in zip(*(each.split(max(_AT_ONCE // len(others), 1)) for each in (states, left_out)), strict=True):
-        # Computed exactly, not by products, which round small distances to zero.
+        # Not by matrix products, which would round small distances to zero.
         apart = torch.cdist(some, others, compute_mode="donot_use_mm_for_euclid_dist")
         found.append(apart.masked_fill((own[..., None] == rows).any(1), torch.inf).amin(1))
     return torch.cat(found)

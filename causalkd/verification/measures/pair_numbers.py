@@ -1,7 +1,7 @@
 """Whole numbers of very many pairs, or of their predictions, in as few bits as they need.
 
-A verification notes a few numbers of every pair for each comparison and baseline, and most of them are 0 or 1. Here
-such a number takes one bit: eight lists share the bits of one byte a pair.
+A verification keeps a few numbers of every pair for each comparison and baseline, and most of them are 0 or 1. Here
+such a number takes one bit: eight lists share one byte per pair.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Packed = UInt8[np.ndarray, "_planes _bytes _pairs"]
 
 
 def pack(values: Num[np.ndarray, "lists pairs"]) -> Packed:
-    """The bits of some lists of whole numbers from 0 on, all of one length; as many planes as the largest needs."""
+    """The bits of some lists of whole numbers, at least 0, all of one length; as many planes as the largest needs."""
     whole = values.astype(np.uint64)
     planes = np.arange(max(int(whole.max(initial=0)).bit_length(), 1), dtype=np.uint64)
     return np.packbits((whole >> planes[:, None, None] & np.uint64(1)).astype(bool), axis=1)
@@ -29,7 +29,7 @@ def joined(parts: Sequence[Packed]) -> Packed:
 
 @dataclass(frozen=True, eq=False)
 class PairNumbers:
-    """One of the lists in `packed`, which is unpacked whenever its values are asked for."""
+    """One of the lists in `packed`, which is unpacked whenever its values are read."""
 
     packed: Packed
     number: int
@@ -37,7 +37,7 @@ class PairNumbers:
 
     @classmethod
     def of(cls, values: Num[np.ndarray, "pairs"]) -> "PairNumbers":
-        """A list alone."""
+        """A list packed alone."""
         return cls(pack(values[None]), 0)
 
     @property

@@ -1,4 +1,6 @@
-"""The result of a measurement: matches pair by pair for every comparison and baseline, and the numbers from them."""
+"""The scores of a measurement: matches pair by pair for every comparison and baseline, and the report rows from
+them.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +29,12 @@ class Score:
     comparison: Comparison
     baseline: BaselineName
     reachable: bool
-    """Whether both interventions can change a counted logit; decided by the measurement itself, also for its
-    baselines."""
+    """Whether both interventions can change a counted logit; for a baseline, that of the measurement itself."""
     kept: Mapping[Column, PairNumbers]
     """The arrays below, and `still`: the number of predictions that neither model's intervention changed."""
     nats: Fraction | float | None
-    """The sum over all predictions of KL(teacher counterfactual || student counterfactual); None where the baseline has
-    no distribution."""
+    """The sum over all predictions of KL(teacher counterfactual || student counterfactual); None if the baseline has no
+    distribution."""
     shared: Shared = ()
     """The bases and the sources that pairs share, for intervals and tests."""
 
@@ -44,7 +45,7 @@ class Score:
 
     @property
     def counts(self) -> Float[np.ndarray, "pairs"]:
-        """The number of all predictions: 1 where a pair has one."""
+        """The number of all predictions of a pair, often 1."""
         return self._array("counts")
 
     @property
@@ -62,12 +63,12 @@ class Score:
 
     @property
     def iia(self) -> float | None:
-        """The share of predictions equal to the teacher's; None where nothing is counted."""
+        """The share of predictions equal to the teacher's; None if nothing is counted."""
         return shares(self.matches[None], self.counts[None])[0]
 
     @property
     def iia_effective(self) -> float | None:
-        """The same share over effective pairs; None where there are none."""
+        """The same share over effective pairs; None if there are none."""
         return shares(self.effective_matches[None], self.effective_counts[None])[0]
 
     @property
@@ -83,8 +84,8 @@ class Score:
 
     @property
     def specificity(self) -> float | None:
-        """The share that the student's intervention does not change, of the predictions that the teacher's does not
-        either; None for baselines.
+        """Of the predictions that the teacher's intervention does not change, the share that the student's does not
+        change either; None for baselines.
         """
         if self.baseline != MEASURED or "still" not in self.kept:
             return None
@@ -129,34 +130,34 @@ class Measurement:
         """The score at these layers, of the named pair and of the numbered heads if they are given.
 
         Raises:
-            ValueError: There is none, or there are several; the message lists those that exist.
+            ValueError: There is no such score, or several; the message lists those that exist.
         """
-        asked = (teacher_layer, student_layer, pair, head, student_head)
+        site = (teacher_layer, student_layer, pair, head, student_head)
         of_baseline = [score for score in self.scores if score.baseline == baseline]
         found = [
             score
             for score in of_baseline
-            if all(wanted in (None, own) for wanted, own in zip(asked, _place(score), strict=True))
+            if all(wanted in (None, own) for wanted, own in zip(site, _site(score), strict=True))
         ]
         if len(found) == 1:
             return found[0]
         names = ("teacher layer", "student layer", "pair", "head", "student head")
-        given = ", ".join(f"{name} {value!r}" for name, value in zip(names, asked, strict=True) if value is not None)
+        given = ", ".join(f"{name} {value!r}" for name, value in zip(names, site, strict=True) if value is not None)
         baselines = "" if found else f"; there are the baselines {sorted({score.baseline for score in self.scores})}"
         raise ValueError(
-            f"{len(found) or 'no'} scores at {given}, baseline {baseline!r}{baselines}. Ask for one of these "
-            f"({', '.join(names)}): {[_place(score) for score in found or of_baseline]}"
+            f"{len(found) or 'no'} scores at {given}, baseline {baseline!r}{baselines}. Choose one of these "
+            f"({', '.join(names)}): {[_site(score) for score in found or of_baseline]}"
         )
 
     def rows(self, student: str, seed: int) -> tuple[InterchangeRow, ...]:
-        """The scores as rows of a report; a baseline's row says how certainly the measurement differs from it."""
+        """The scores as rows of a report; a baseline's row has the p-value of the measurement against it."""
         whole = _intervals(self, "iia")
         effective = _intervals(self, "iia_effective")
         rows = [_row(student, seed, score, *ends) for score, *ends in zip(self.scores, whole, effective, strict=True)]
         return adjusted(replace(row, p_value=p) for row, p in zip(rows, self._p_values(), strict=True))
 
     def _p_values(self) -> list[float | None]:
-        """The difference between the measurement and each baseline on effective pairs."""
+        """The p-value of the difference between the measurement and each baseline on effective pairs."""
         real = {score.comparison: score for score in self.scores if score.baseline == "measured"}
         return [
             paired_permutation_p(real[score.comparison].effective_matches, score.effective_matches, score.shared)
@@ -166,14 +167,14 @@ class Measurement:
         ]
 
 
-def _place(score: Score) -> tuple[int, int, str, int | None, int | None]:
+def _site(score: Score) -> tuple[int, int, str, int | None, int | None]:
     comparison = score.comparison
     layers = (comparison.teacher_layer, comparison.student_layer)
     return (*layers, comparison.pair, comparison.head, comparison.student_head)
 
 
 def paired_difference(score: Score, reference: Score, measure: Measure = "iia_effective") -> Difference:
-    """How much higher a score is than a reference over the same pairs.
+    """The difference of a score from a reference over the same pairs.
 
     Raises:
         ValueError: The two were not measured on the same pairs with the same teacher counterfactual, or count nothing.
@@ -197,12 +198,12 @@ def paired_difference(score: Score, reference: Score, measure: Measure = "iia_ef
 def differences(
     measurements: Mapping[tuple[str, int], Measurement], references: Mapping[str, Sequence[str]]
 ) -> tuple[DifferenceRow, ...]:
-    """The differences that a claim rests on: at each aligned site, each student against its references and
+    """The differences that claims are based on: at each aligned site, each student against its references and
     baselines.
 
     Args:
-        measurements: By student name and seed.
-        references: By student, the others with which it is compared seed by seed.
+        measurements: The measurements by student name and seed.
+        references: For each student, the others that it is compared with, seed by seed.
     """
     found: list[DifferenceRow] = []
     for (name, seed), measurement in measurements.items():
@@ -218,7 +219,7 @@ def differences(
                 continue
             for other, measured in others:
                 reference = measured.score(*site)
-                if reference.reachable:  # else it has no accuracy in tables either
+                if reference.reachable:  # otherwise it has no accuracy in tables either
                     found += _difference_rows(score, reference, name, other, seed)
     return adjusted(found)
 
@@ -236,7 +237,9 @@ def _difference_rows(score: Score, reference: Score, student: str, other: str, s
 
 
 def adjusted(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """The rows with p-values adjusted for the number of sites, among all these, at which the same two were compared."""
+    """The rows with p-values adjusted for the number of sites, among these rows, at which the same two were
+    compared.
+    """
     found, families = list(rows), dict[tuple[object, ...], list[int]]()
     for index, row in enumerate(found):
         compared = (row.reference, row.measure) if isinstance(row, DifferenceRow) else ()

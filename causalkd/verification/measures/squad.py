@@ -23,10 +23,10 @@ class WindowAnswer(NamedTuple):
 
     question: int
     score: float
-    """The sum of the logits of its start and its end; minus infinity where the window holds no token of the context."""
+    """The sum of the logits of its start and its end; minus infinity if the window holds no token of the context."""
     text: str
     null: float
-    """The sum of the logits that say that there is no answer."""
+    """The sum of the two logits of "there is no answer"."""
 
 
 class QuestionAnswer(NamedTuple):
@@ -54,7 +54,7 @@ def answer_is_exact(text: str, accepted: Sequence[str]) -> bool:
 def answer_f1(text: str, accepted: Sequence[str]) -> float:
     """F1 of the normalised words with the accepted answer that shares most, by the rules of SQuAD 2.0's script.
 
-    They differ from 1.1's in one case: two texts of which nothing is left after normalising have 1, not 0.
+    They differ from 1.1's in one case: two texts that are both empty after normalising have 1, not 0.
     """
     return max(_word_f1(normalised(text).split(), normalised(gold).split()) for gold in _worded(accepted))
 
@@ -67,7 +67,7 @@ def window_answers(
     Args:
         logits: The logits of starts and ends.
         batch: A batch with the numbers of its rows among the examples.
-        examples: As `data.text.answer_examples` makes them.
+        examples: The examples, as `causalkd.data.tasks.tokenise.answer_examples` makes them.
         longest: The longest answer in tokens.
 
     Raises:
@@ -86,9 +86,9 @@ def question_answers(
 ) -> tuple[QuestionAnswer, ...]:
     """The best answer over all windows of each question.
 
-    Where questions may have no answer (SQuAD 2.0), one is left unanswered if the score of "there is no answer", in the
-    window where that is least, exceeds the best answer's by more than `threshold` logits. By default they may where one
-    of these has no accepted answer.
+    If questions may have no answer (SQuAD 2.0), one is left unanswered if the score of "there is no answer", in the
+    window where it is lowest, exceeds the best answer's by more than `threshold` logits. By default they may if one of
+    these questions has no accepted answer.
     """
     by_question: dict[int, list[WindowAnswer]] = {}
     for each in found:
@@ -119,7 +119,7 @@ def _window_answer(example: Example, ends: Float[Tensor, "2 pos"], longest: int)
 
 
 def _worded(accepted: Sequence[str]) -> Sequence[str]:
-    """The answers without those that normalising empties; the empty answer where none remains."""
+    """The answers without those that are empty after normalising; the empty answer if none remains."""
     return [text for text in accepted if normalised(text)] or [""]
 
 

@@ -1,4 +1,4 @@
-"""How a model behaves without any intervention: its task metric, and how often it agrees with the teacher."""
+"""Measurements without any intervention: a model's task metrics, and its agreement with the teacher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,21 +37,21 @@ class Behaviour:
     """The measurements of one model on an evaluation set."""
 
     task_metric: float | None
-    """The task metric; None where it is not defined, e.g. a correlation with a constant."""
+    """The task metric; None if it is not defined, such as a correlation with a constant."""
     agreement: float | None
-    """The share of predictions equal to the teacher's; None where those are not given."""
+    """The share of predictions equal to the teacher's; None if those are not given."""
     rows: int
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    """The task metric and those reported beside it (`REPORTED_BESIDE`), by name."""
+    """The task metric and those reported with it (`REPORTED_BESIDE`), by name."""
     answers: LabelPredictions | None = field(default=None, compare=False, repr=False)
-    """Every prediction beside its label, of which the metrics are computed."""
+    """Every prediction with its label, from which the metrics are computed."""
 
 
 def evaluate(
     model: HookedModel,
     batches: Sequence[Batch],
     metric: str,
-    taught: Sequence[Tensor] | None = None,
+    teacher_choices: Sequence[Tensor] | None = None,
     examples: Sequence[Example] | None = None,
     further: Sequence[str] = (),
     processes: Processes = ALONE,
@@ -60,26 +60,26 @@ def evaluate(
 ) -> Behaviour:
     """The task metric of a model, and its agreement with a teacher.
 
-    Costs one forward pass per batch; modes stay as they were.
+    Costs one forward pass per batch; training and evaluation modes are unchanged.
 
     Args:
         model: The teacher or a student.
         batches: Labelled batches; sources and positions are not used.
         metric: A name in `METRICS`.
-        taught: The teacher's `choices` on the same batches, with which the predictions are compared.
+        teacher_choices: The teacher's `choices` on the same batches, with which the predictions are compared.
         examples: The examples of the batches, which then need their `index` among them. Question answering needs them;
-            tags count at every one of their words, not only at those that the model sees.
-        further: Metrics that are reported besides the usual ones.
-        processes: Who shares the batches; each then knows what all have measured.
-        positive: The number of the class that the metric `f1` is of.
-        tolerance: How far apart two predicted numbers may be that agree, of regressions.
+            with them, tags count at every word, not only at those that the model reads.
+        further: Metrics that are reported in addition to the usual ones.
+        processes: The processes that share the batches; each then has the results of all.
+        positive: The number of the positive class of the metric `f1`.
+        tolerance: For regression: the largest difference of two numbers that agree.
 
     Raises:
         ValueError: The metric does not exist or does not fit the task, there are no labels, or the model gives NaN.
     """
     names = reported(metric, further)
     check_metrics(model.task, names, label_names(model))
-    answers, share, rows = _collect(model, batches, metric, taught, examples, processes, positive, tolerance)
+    answers, share, rows = _collect(model, batches, metric, teacher_choices, examples, processes, positive, tolerance)
     found = {name: METRICS[name][1](answers) if len(answers.row) else None for name in names}
     return Behaviour(found[metric], share, rows, found, answers)
 
@@ -103,7 +103,7 @@ def _collect(
     model: HookedModel,
     batches: Sequence[Batch],
     metric: str,
-    taught: Sequence[Tensor] | None,
+    teacher_choices: Sequence[Tensor] | None,
     examples: Sequence[Example] | None,
     processes: Processes,
     positive: int,
@@ -125,8 +125,8 @@ def _collect(
             parts.append(_answers(model, batch, found, starts[number]))
             if model.task == "question_answering" and examples is not None:
                 windows += window_answers(logits, batch, examples)
-            if taught is not None:
-                agreed.append(same(taught[number], found.choice.cpu(), tolerance))
+            if teacher_choices is not None:
+                agreed.append(same(teacher_choices[number], found.choice.cpu(), tolerance))
     parts, windows, agreed = processes.together((parts, windows, agreed))
     if not parts:
         raise ValueError("no batch was given; a task metric needs at least one labelled row")
@@ -147,7 +147,7 @@ def choices(
     batches: Sequence[Batch],
     processes: Processes = ALONE,
 ) -> list[Tensor]:
-    """A model's predictions, batch by batch, on the host. Costs one forward pass per batch; modes stay as they were."""
+    """A model's choices, batch by batch, on the host. Costs one forward pass per batch; modes are unchanged."""
     with torch.no_grad(), evaluating([model]):
         mine = (_read(model, batches[number]) for number in processes.share(len(batches)))
         return processes.together([predict(model, batch).choice.cpu() for batch in mine])
@@ -159,7 +159,7 @@ def right_rows(
     processes: Processes = ALONE,
     tolerance: float = TOLERANCE,
 ) -> Bool[Tensor, "row"]:
-    """The rows of which a model predicts every counted prediction correctly, on the host."""
+    """Which rows a model predicts correctly at every position that counts, on the host."""
     found: list[Tensor] = []
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
@@ -174,7 +174,7 @@ def right_rows(
 
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:
-    """The predictions of one forward pass without intervention, where they count."""
+    """The predictions of one forward pass without intervention, at the positions that count."""
     return _predicted(model, batch)[1]
 
 
@@ -224,7 +224,9 @@ def _join(parts: Sequence[LabelPredictions]) -> LabelPredictions:
 
 
 def _tags(answers: LabelPredictions, examples: Sequence[Example] | None) -> tuple[tuple[list[str], list[str]], ...]:
-    """Gold and predicted tags by sentence: of every word, where the examples give them, else of the labelled tokens."""
+    """Gold and predicted tags by sentence: of every word, if the examples have them, otherwise of the labelled
+    tokens.
+    """
     by_row: dict[int, list[tuple[str, str]]] = {}
     for row, *pair in zip(answers.row.tolist(), answers.gold.tolist(), answers.choice.tolist(), strict=True):
         gold, choice = (answers.labels[number] for number in pair)

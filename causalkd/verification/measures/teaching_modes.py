@@ -20,7 +20,7 @@ from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.processes.processes import ALONE, Processes
 from causalkd.verification.interventions.counterfactuals import Intervened, ModelPass
-from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
+from causalkd.verification.interventions.passes import ObservedModel, Observer, run_passes
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan
 from causalkd.verification.interventions.predictions import same
 from causalkd.verification.measures.counters import MeasurementPlan, TeacherCounterfactuals
@@ -46,11 +46,11 @@ def modes_of_all(
     """The teaching mode of every labelled token and each student's distance in it. Costs one forward of each model.
 
     Args:
-        teacher: The model whose uncertainty decides.
+        teacher: The model whose uncertainty decides the mode.
         students: The models that are compared with it.
         batches: Labelled texts.
         hard_fraction: The share of hard tokens, over all batches together.
-        processes: Who shares the batches; each then knows what all have measured.
+        processes: The processes that share the batches; each then has the results of all.
 
     Raises:
         ValueError: The heads predict no tokens, or the batches have no labels.
@@ -93,27 +93,29 @@ def accuracies_by_mode(
     hard_fraction: float = 0.5,
     processes: Processes = ALONE,
 ) -> list[tuple[ModeAccuracy, ...]]:
-    """Each student's interchange accuracy at the declared pairs, over the teacher's easy and its hard tokens of base.
+    """Each student's interchange accuracy at the declared pairs, over the tokens of base that are easy or hard for the
+    teacher.
 
-    Costs per model a forward of base and of source, and for each pair the blocks after it.
+    Costs for each model a forward of base and of source, and for each pair the blocks after it.
 
     Args:
-        teacher: The model whose counterfactual predictions are the reference, and whose uncertainty on base decides.
+        teacher: The model whose counterfactual predictions are the reference, and whose uncertainty on base decides the
+            mode.
         students: The students, each with the pairs resolved against the teacher and it.
         batches: Labelled held-out pairs, with a source and positions for every declared pair.
         hard_fraction: The share of hard tokens, over all batches together.
-        processes: Who shares the batches; each then knows what all have measured.
+        processes: The processes that share the batches; each then has the results of all.
 
     Raises:
         ValueError: The heads predict no tokens, or the batches have no labels.
     """
     _check(teacher, batches)
-    truth = TeacherCounterfactuals(
+    reference = TeacherCounterfactuals(
         MeasurementPlan(plan(teacher, student, alignment, None), ()) for student, alignment in students
     )
-    odds, matches = _Odds(), [_Matches(truth, alignment) for _, alignment in students]
+    odds, matches = _Odds(), [_Matches(reference, alignment) for _, alignment in students]
     of_students = [ObservedModel(student, each) for (student, _), each in zip(students, matches, strict=True)]
-    run_passes([ObservedModel(teacher, truth, odds), *of_students], batches, processes)
+    run_passes([ObservedModel(teacher, reference, odds), *of_students], batches, processes)
     hard = hard_tokens(torch.cat(odds.noted), fraction=hard_fraction)
     modes: dict[Mode, Tensor] = {"easy": ~hard, "hard": hard}
     return [
@@ -126,8 +128,8 @@ def accuracies_by_mode(
     ]
 
 
-class _Odds(Metric):
-    """Observes the teacher's log-odds against each labelled token of base."""
+class _Odds(Observer):
+    """The observer of the teacher's log-odds against each labelled token of base."""
 
     def __init__(self) -> None:
         self.interventions: tuple[Intervention, ...] = ()
@@ -138,19 +140,20 @@ class _Odds(Metric):
         self.noted.append(-log_odds(base.item_logits, _labels(passes.model, passes.batch, base.logits_at)).cpu())
 
 
-class _Matches(Metric):
-    """Observes a student, after the teacher: by declared pair and batch, which predictions match and are effective."""
+class _Matches(Observer):
+    """The observer of a student, after the teacher's: which predictions match and are effective, by declared pair."""
 
-    def __init__(self, truth: TeacherCounterfactuals, alignment: ResolvedAlignment) -> None:
-        self._truth, self._declared = truth, declared_interventions(alignment)
+    def __init__(self, reference: TeacherCounterfactuals, alignment: ResolvedAlignment) -> None:
+        self._reference, self._declared = reference, declared_interventions(alignment)
         self.interventions = {own for _, own in self._declared.values()}
         self.noted: dict[str, list[Tensor]] = {pair: [] for pair in self._declared}
 
     def update(self, intervene: Intervened) -> None:
-        for pair, (taught, own) in self._declared.items():
-            if own == intervene.intervention:
-                match = same(self._truth.now[taught].choice, intervene.answer.predictions.choice)
-                self.noted[pair].append(torch.stack([match, self._truth.effective[taught].bool()]).cpu())
+        for pair, (of_teacher, of_student) in self._declared.items():
+            if of_student == intervene.intervention:
+                found = intervene.counterfactual.predictions.choice
+                match = same(self._reference.now[of_teacher].choice, found)
+                self.noted[pair].append(torch.stack([match, self._reference.effective[of_teacher].bool()]).cpu())
 
 
 def _check(model: HookedModel, batches: Sequence[Batch]) -> None:
@@ -165,20 +168,20 @@ def _check(model: HookedModel, batches: Sequence[Batch]) -> None:
 def _of_batch(
     teacher: HookedModel, students: Sequence[HookedModel], batch: Batch, earlier: int
 ) -> tuple[tuple[Tensor, ...], list[tuple[Tensor, Tensor]]]:
-    """The text, position and log-odds of each labelled token, with `earlier` texts before; and each student's terms
-    there.
+    """The text, position and log-odds of each labelled token, and each student's terms there; texts are numbered from
+    `earlier` on.
     """
     counted = counted_tokens(teacher.task, batch, "labelled")
     assert counted is not None
     at = flat_positions(counted)
-    gold, taught = _labels(teacher, batch, at), teacher.run(batch.inputs, logits_at=at).item_logits
+    gold, given = _labels(teacher, batch, at), teacher.run(batch.inputs, logits_at=at).item_logits
     row, position = counted.nonzero(as_tuple=True)
     position = position - batch.counted.long().argmax(1)[row] + (teacher.task == "causal_lm")
     terms = []
     for student in students:
         own = student.run(batch.inputs, logits_at=at).item_logits
-        terms.append((decoupled(own, taught, gold, 1.0, 0.0), decoupled(own, taught, gold, 0.0, 1.0)))
-    return (row + earlier, position, -log_odds(taught, gold)), terms
+        terms.append((decoupled(own, given, gold, 1.0, 0.0), decoupled(own, given, gold, 0.0, 1.0)))
+    return (row + earlier, position, -log_odds(given, gold)), terms
 
 
 def _labels(model: HookedModel, batch: Batch, at: Int[Tensor, "item"] | None) -> Int[Tensor, "item"]:

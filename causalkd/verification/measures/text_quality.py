@@ -1,4 +1,4 @@
-"""How well a causal LM predicts texts, and how the texts that it writes compare with references."""
+"""The perplexity of a causal LM on texts, and the comparison of the texts that it writes with references."""
 
 import math
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from causalkd.verification.measures.words import Words
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well labelled tokens are predicted."""
+    """The negative log-probability of labelled tokens."""
 
     nats: float
     """The sum over the tokens of the negative log-probability."""
     tokens: int
     bytes: int
-    """The UTF-8 bytes of the text that these tokens stand for; special tokens stand for none."""
+    """The UTF-8 bytes of the text of these tokens; special tokens have none."""
 
     @property
     def perplexity_per_token(self) -> float:
-        """The perplexity. It depends on the tokenizer; it is infinite where a float cannot hold it."""
+        """The perplexity. It depends on the tokenizer; it is infinite if a float cannot hold it."""
         return _exponential(self.nats / self.tokens)
 
     @property
@@ -42,15 +42,15 @@ def predict_texts(
     examples: Sequence[Example],
     processes: Processes = ALONE,
 ) -> Prediction:
-    """How well a causal LM predicts the labelled tokens. Costs one forward pass per batch.
+    """The negative log-probability of the labelled tokens by a causal LM. Costs one forward pass per batch.
 
     Args:
         model: The causal LM.
         batches: The batches of the examples.
-        examples: They say of how many `bytes` the text of their labelled tokens is.
-        processes: They share the batches.
+        examples: The examples, with the number of `bytes` of the text of their labelled tokens.
+        processes: The processes that share the batches.
 
-    Raises ValueError where nothing is labelled, or a batch does not know the numbers of its rows.
+    Raises ValueError if nothing is labelled, or if a batch does not know the numbers of its rows.
     """
     parts: list[tuple[float, int, int]] = []
     with torch.no_grad(), evaluating([model]):
@@ -83,14 +83,14 @@ def rouge_l(references: Sequence[str], texts: Sequence[str]) -> float:
 
 
 def distinct(texts: Sequence[str], n: int) -> float | None:
-    """The share of distinct n-grams of words (Li et al. 2016, arXiv 1510.03055); None where there are no n-grams."""
+    """The share of distinct n-grams of words (Li et al. 2016, arXiv 1510.03055); None if there are no n-grams."""
     words = [text.split() for text in texts]
     grams = [tuple(line[start : start + n]) for line in words for start in range(len(line) - n + 1)]
     return len(set(grams)) / len(grams) if grams else None
 
 
 def mean_words(texts: Sequence[str]) -> float:
-    """The words of a text."""
+    """The mean number of words of a text."""
     return sum(len(text.split()) for text in texts) / len(texts)
 
 

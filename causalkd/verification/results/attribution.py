@@ -20,7 +20,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over texts, None where no text counts, and its 95 % bootstrap interval, None for fewer than two texts."""
+    """A mean over texts, None if no text counts, and its 95 % bootstrap interval, None for fewer than two texts."""
 
     __pydantic_config__ = _STRICT
 
@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class AgreementRow:
-    """How far a student's maps agree with its teacher's at one depth, on the tokens that have a score in either map."""
+    """The agreement of a student's maps with its teacher's at one depth, on tokens that have a score in either map."""
 
     __pydantic_config__ = _STRICT
 
@@ -79,7 +79,7 @@ class FaithfulnessRow:
 
 @dataclass(frozen=True)
 class GapRow:
-    """How well the maps of one model at one hook point add up to what they explain (completeness)."""
+    """The gap between the sums of one model's maps at one hook point and the explained change (completeness)."""
 
     __pydantic_config__ = _STRICT
 
@@ -96,7 +96,7 @@ class GapRow:
 
 @dataclass(frozen=True)
 class MapDistanceRow:
-    """AD-KD's own term of one student over held-out texts (`causalkd.objectives.ADKD`)."""
+    """AD-KD's own term of one student over held-out texts (`causalkd.ADKD`)."""
 
     __pydantic_config__ = _STRICT
 
@@ -106,7 +106,7 @@ class MapDistanceRow:
     taught: str
     """Names of the students that were trained on this term; the others are measured on it too."""
     distance: float
-    """The term on scaled maps: a mean over positions and a sum over views; 0 where the maps are proportional."""
+    """The term on scaled maps: a mean over positions and a sum over views; 0 if the maps are proportional."""
     texts: int
 
 
@@ -154,7 +154,7 @@ class AttributionResults:
 
     @classmethod
     def read(cls, path: Path) -> "AttributionResults | None":
-        """Read the results in a file; None where there is no file.
+        """Read the results in a file; None if there is no file.
 
         Raises:
             ValueError: The file does not hold attribution results.

@@ -25,9 +25,9 @@ class Baseline:
         title: The short name, in columns, legends and sentences.
         description: What it is, as the end of a sentence that starts with the title.
         explains: Whether it explains an accuracy without an alignment; the measurement must exceed the best of these.
-        doing: What reaches its level, for sentences of a report, such as "always guessing …"; None for the title.
+        doing: A phrase for sentences of a report, such as "always guessing …"; None for the title.
         predict: Computes its predictions from an intervened pass of the student
-            (`interventions.counterfactuals.Intervened`) and a seed; None where the measurement plans it in another way.
+            (`interventions.counterfactuals.Intervened`) and a seed; None if the measurement plans it in another way.
         marker: The marker in a figure.
     """
 
@@ -96,7 +96,7 @@ BASELINES: dict[str, Baseline] = {
         Baseline(
             "shuffled_alignment",
             "other pair",
-            "the student's intervention at the site of the next declared pair, where there are several",
+            "the student's intervention at the site of the next declared pair, if there are several",
         ),
         Baseline(
             "ceiling",

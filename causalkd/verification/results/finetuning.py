@@ -1,4 +1,4 @@
-"""What a fine-tuning came to: the scores of every seed on the held-out split, and their JSON."""
+"""The results of a fine-tuning: the scores of every seed on the held-out split, and their JSON."""
 
 import json
 import math
@@ -16,40 +16,41 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class SeedScores:
-    """One trained model, on the held-out split."""
+    """The scores of one trained model on the held-out split."""
 
     seed: int
     model: str
     """Its folder, below the run's."""
     metrics: Mapping[str, float | None]
-    """Every metric of the task by name; None where one is not defined."""
+    """Every metric of the task by name; None if one is not defined."""
     predictions: str
     """The file of its predictions, below the run's folder."""
     steps: int | None
     seconds: float | None
-    """None where the training was interrupted, and so not timed whole."""
+    """Wall-clock seconds of the training, including those before an interruption up to the checkpoint that it resumed
+    from; None if no cost was recorded."""
     block_forwards: float | None
     best_step: int | None = None
-    """The step whose checkpoint was taken by its score on the held-out split; None where the last one was taken."""
+    """The step whose checkpoint was chosen by its score on the held-out split; None if the last one was kept."""
 
 
 @dataclass(frozen=True)
 class FinetuneResults:
-    """The scores of all seeds, and what they are of."""
+    """The scores of all seeds, with the model, the task and the data."""
 
     name: str
     model: str
-    """What was fine-tuned."""
+    """The model that was fine-tuned."""
     task: str
     metric: str
-    """The metric that the task is judged by, among those in `scores`."""
+    """The main metric of the task, among those in `scores`."""
     split: Mapping[str, Any]
     """The held-out split: `origin`, `examples`, `predictions`, `truncated`, `lost`, `left_out`."""
     scores: tuple[SeedScores, ...]
     environment: Mapping[str, Any]
 
     def mean(self, metric: str) -> float | None:
-        """The mean over seeds; None where it is not defined for all of them."""
+        """The mean over seeds; None unless it is defined for all of them."""
         values = self._values(metric)
         return fmean(values) if values else None
 
@@ -60,19 +61,19 @@ class FinetuneResults:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The names of all metrics, the one the task is judged by first."""
+        """The names of all metrics, the main one first."""
         return tuple(self.scores[0].metrics)
 
     @property
     def questions(self) -> int | None:
-        """The number of questions that were scored, each once however many examples its windows are; None where there
-        are no questions.
+        """The number of questions that were scored, each once for all its windows; None if the task has no
+        questions.
         """
         return self.split["predictions"] if "exact_match" in self.metrics else None
 
     @property
     def is_chosen(self) -> bool:
-        """Whether checkpoints were taken by their scores on the held-out split."""
+        """Whether checkpoints were chosen by their scores on the held-out split."""
         return any(each.best_step is not None for each in self.scores)
 
     def _values(self, metric: str) -> list[float]:
@@ -92,7 +93,7 @@ class FinetuneResults:
         """Reads the file.
 
         Raises:
-            ValueError: There is no such file, or it is none of these results.
+            ValueError: There is no such file, or it does not hold such results.
         """
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Remove values that are not finite from results: JSON cannot hold them."""
+"""Replacement of values that are not finite in results, since JSON cannot hold them."""
 
 import dataclasses
 import functools
@@ -22,13 +22,13 @@ _OWNERS = (
 _LEFT_OUT = object()
 
 
-def finite_or_none(value: float | None) -> float | None:
-    """A number as JSON can hold it: None where it is none."""
-    return value if value is None or math.isfinite(value) else None
+def finite_or_none(value: Any) -> Any:
+    """The value, or None instead of a float that is not finite, which JSON cannot hold."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def finite(result: Found, names: list[str]) -> Found:
-    """The result with None where it held NaN or an infinity; rows that require a number there are left out.
+    """The result with None instead of NaN and infinities; rows that require a number there are left out.
 
     Args:
         result: Frozen dataclasses and tuples of them; it is not itself a row that requires a number.

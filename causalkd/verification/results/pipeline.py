@@ -1,4 +1,4 @@
-"""The one table of a pipeline: every model, what it came to in stage 1, and its scores on every task; and its JSON."""
+"""The results of a pipeline: every model with its score in stage 1 and its scores on every task, and their JSON."""
 
 import json
 from collections.abc import Mapping
@@ -14,27 +14,27 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class TaskScores:
-    """A model on a task, over the seeds of its fine-tuning."""
+    """The scores of a model on a task, over the seeds of its fine-tuning."""
 
     metric: str
-    """The metric that the task is judged by."""
+    """The main metric of the task."""
     means: Mapping[str, float | None]
     """The mean over seeds of every metric of the task."""
     spreads: Mapping[str, float | None]
     """The standard deviation over seeds; None for one seed."""
     seeds: int
     examples: int
-    """The rows of the held-out split; of question answering the windows, of which a question may have several."""
+    """The rows of the held-out split; for question answering the windows, of which a question may have several."""
     folder: str
     """The folder of the fine-tuning, below the pipeline's."""
     questions: int | None = None
-    """The questions that were scored; None for other tasks, and in results of earlier versions."""
+    """The number of questions that were scored; None for other tasks, and in results of earlier versions."""
     chosen: bool = False
-    """Whether checkpoints were taken by their scores on the same rows; not known of earlier versions' results."""
+    """Whether checkpoints were chosen by their scores on the same rows; False in results of earlier versions."""
 
     @property
     def mean(self) -> float | None:
-        """The mean of the metric that the task is judged by."""
+        """The mean of the main metric."""
         return self.means[self.metric]
 
 
@@ -45,16 +45,16 @@ class ModelScores:
     name: str
     tasks: Mapping[str, TaskScores]
     run: str | None = None
-    """The run of stage 1 that the model is a student of; None for a baseline that was not distilled here."""
+    """The run of stage 1 that trained the model; None for a baseline."""
     student: str | None = None
     seed: int | None = None
     stage1: float | None = None
     """The held-out metric of the run's own task, such as the perplexity."""
     stage1_chosen: bool = False
-    """Whether its checkpoint was taken by its score on the same rows; not known of earlier versions' results."""
+    """Whether its checkpoint was chosen by its score on the same rows; False in results of earlier versions."""
 
     def average(self) -> float | None:
-        """The mean over tasks of the metric that each is judged by; None where one has no number or no upper bound."""
+        """The mean over tasks of their main metrics; None if one has no number or no upper bound."""
         values = [scores.mean for scores in self.tasks.values() if scores.metric != "perplexity"]
         known = [value for value in values if value is not None]
         return fmean(known) if known and len(known) == len(self.tasks) else None
@@ -62,11 +62,11 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class PipelineResults:
-    """All rows."""
+    """The table of a pipeline."""
 
     name: str
     stage1_metrics: Mapping[str, str]
-    """What `stage1` of a row is, by its run."""
+    """The metric of `stage1`, by run."""
     rows: tuple[ModelScores, ...]
 
     @property
@@ -89,7 +89,7 @@ class PipelineResults:
         """Reads the file.
 
         Raises:
-            ValueError: There is no such file, or it is none of these results.
+            ValueError: There is no such file, or it does not hold such results.
         """
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))

@@ -16,13 +16,13 @@ from causalkd.verification.results.attribution import AttributionResults
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.finite import finite
 from causalkd.verification.results.rows import (
-    Departure,
-    DistanceRow,
     GroundTruthRow,
+    Mismatch,
+    OffDistributionRow,
     SiteKind,
     TaskDifferenceRow,
     TaskScoreRow,
-)  # fmt: skip
+)
 from causalkd.verification.results.site_table import site_table
 
 SCHEMA_VERSION = 4
@@ -40,20 +40,21 @@ _MEASURED = (
 
 @dataclass(frozen=True)
 class TeacherResult:
-    """The teacher, and how well it does the task."""
+    """The teacher and its metrics of the task."""
 
     __pydantic_config__ = _STRICT
 
     name: str
     task: str
-    """The kind of the task, e.g. `classification`."""
+    """The kind of the task, such as `classification`."""
     metric: str
-    """The name of every `task_metric` of the report, e.g. `accuracy`."""
+    """The metric of every `task_metric` of the report, such as `accuracy`."""
     task_metric: float | None
     metrics: _Metrics = field(default_factory=dict)
-    """Further metrics of the task by name, where several are usual."""
+    """Further metrics of the task by name, if several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
+    """The metric by which its checkpoint was chosen on the same held-out rows, which makes the scores too high; None if
+    the last weights were kept."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,18 @@ class StudentResult:
     agreement: float | None
     """The share of evaluation predictions that equal the teacher's, without any intervention."""
     block_forwards: float | int | None = None
-    """Forwards of one block over one row that its training cost, teacher and student together, without what attribution
-    maps cost in backward passes, and without writing sequences."""
+    """The forwards of one block over one row in its training, teacher and student together, without the backward passes
+    of attribution maps and without writing sequences."""
     seconds: float | None = None
     """The wall-clock seconds of its training."""
     steps: int | None = None
     """The optimizer steps of its training."""
     metrics: _Metrics = field(default_factory=dict)
-    """Further metrics of the task by name, where several are usual."""
+    """Further metrics of the task by name, if several are usual."""
     chosen_by: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """The metric by which the rows that give these scores also chose its checkpoint; None where they chose none."""
+    """The same as for the teacher."""
     generator: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """Which model wrote sequences that it was trained on (`sequences.generator`); None where it is none, or unknown."""
+    """The model that wrote sequences for its training (`sequences.generator`); None if there is none, or if unknown."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class InterchangeRow:
     unit: str
     """`pos` for whole positions, `h.pos` for heads."""
     head: int | None
-    """The teacher's attention head, where the site is exactly one."""
+    """The teacher's attention head, if the site is exactly one head."""
     teacher_layer: int
     """The layer of the teacher's first site."""
     student_layer: int
@@ -107,33 +108,33 @@ class InterchangeRow:
     aligned: bool
     """Whether it is a declared pair. The objectives in `students` say which of them was trained there."""
     reachable: bool
-    """False where an intervention that changed activations changed no counted logit; such a row counts in no mean."""
+    """False if an intervention that changed activations changed no counted logit; such a row counts in no mean."""
     iia: float | None
     iia_low: float | None
-    """The lower end of the 95 % interval over pairs; those that share a row, or a question, depend on each other."""
+    """The lower end of the 95 % interval over pairs, which takes into account that pairs share rows or questions."""
     iia_high: float | None
     iia_effective: float | None
-    """The IIA on effective pairs; None where there are none."""
+    """The IIA on effective pairs; None if there are none."""
     effective_pairs: int
     pairs: int
     kl: float | None
-    """Mean KL(teacher counterfactual || student counterfactual) in nats; None where a baseline has no distribution."""
+    """Mean KL(teacher counterfactual || student counterfactual) in nats; None if a baseline has no distribution."""
     seed: int | None = None
     """The student's seed."""
     iia_effective_low: float | None = None
     iia_effective_high: float | None = None
     p_value: float | None = None
     """The two-sided p-value of the paired permutation test of the measurement against this row's baseline, on
-    effective pairs; None on rows of the measurement, where there are none, and where the site is unreachable."""
+    effective pairs; None on rows of the measurement, without effective pairs, and for an unreachable site."""
     q_value: float | None = None
     """The p-value adjusted for the number of sites, of all components, at which this student was compared with this
     baseline (Benjamini–Hochberg)."""
     specificity: float | None = None
     """Specificity: of the predictions that the teacher's intervention does not change, the share that the student's
-    does not either; None on rows of baselines, and where there are none. A student that never changes its prediction
-    has 1."""
+    does not change either; None on rows of baselines, and if there are none. A student that never changes its
+    prediction has 1."""
     student_head: int | None = None
-    """The student's attention head, where heads are compared one by one."""
+    """The student's attention head, if heads are compared one by one."""
     touched: bool = False
     """Whether it is not a declared pair, but shares a part with one in both models; such a site is in no mean."""
 
@@ -145,14 +146,14 @@ class InterchangeRow:
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """How much higher one student scores than a reference on the same pairs at one site."""
+    """The difference of one student's score from a reference on the same pairs at one site."""
 
     __pydantic_config__ = _STRICT
 
     student: str
     seed: int
     reference: str
-    """The student that it is compared with; the same name where it is compared with its own baseline."""
+    """The student that it is compared with; the same name if it is compared with its own baseline."""
     baseline: BaselineName
     """`measured`, or the baseline of the reference."""
     pair: str
@@ -187,14 +188,15 @@ class Environment:
     threads: int
     device: str
     tolerance: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
-    """How far apart two predicted numbers may be that are one prediction; None for other predictions."""
+    """For regression: the largest difference of two numbers that count as one prediction; None for other
+    predictions."""
     pair_selection: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
-    """How the held-out pairs were chosen, a variable after a colon; None where it is not known."""
+    """The selection of the held-out pairs, a variable after a colon; None if it is not known."""
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The sites at which each student computes as the teacher does, and with what certainty."""
+    """The results of a verification: every student's accuracies at every site, with their baselines and certainty."""
 
     __pydantic_config__ = _STRICT
 
@@ -205,19 +207,20 @@ class VerificationReport:
     environment: Environment
     differences: tuple[DifferenceRow, ...] = ()
     attribution: Annotated[AttributionResults | None, Field(exclude_if=lambda found: found is None)] = None
-    """The measurements of attribution maps, once `causalkd attribute` has made them."""
+    """The measurements of attribution maps, if `causalkd attribute` has made them."""
     ground_truth: tuple[GroundTruthRow, ...] = ()
-    """The agreement with the task's causal model, where that is known."""
-    mismatches: tuple[Departure, ...] = ()
-    """For classifiers, the pairs of largest divergence whose prediction follows the source only in the teacher."""
-    off_distribution: tuple[DistanceRow, ...] = ()
+    """The agreement with the task's causal model, if that is known."""
+    mismatches: tuple[Mismatch, ...] = ()
+    """For classifiers, the pairs of largest divergence on which the intervention changes only the teacher's
+    prediction."""
+    off_distribution: tuple[OffDistributionRow, ...] = ()
     """How far the states after interventions are from clean ones, for every model at every declared pair."""
     heads: tuple[InterchangeRow, ...] = ()
     """Every head against every head of the declared pairs' layers, if the recipe asks for heads; in no summary."""
     task_scores: Annotated[tuple[TaskScoreRow, ...], Field(exclude_if=lambda found: not found)] = ()
-    """The task metric of every model with its interval, where it is defined."""
+    """The task metric of every model with its interval, if it is defined."""
     task_differences: Annotated[tuple[TaskDifferenceRow, ...], Field(exclude_if=lambda found: not found)] = ()
-    """The task metric of each student beside those it is compared with."""
+    """The paired differences of the task metric between students."""
     not_finite: Annotated[tuple[str, ...], Field(exclude_if=lambda found: not found)] = ()
     """Measurements that gave NaN or an infinity, each with its model: the value is null, or its row is left out."""
 
@@ -258,7 +261,8 @@ class VerificationReport:
         except ValidationError as error:
             faults = "\n".join(f"- {_fault(found['loc'], found['msg'])}" for found in error.errors())
             raise ValueError(
-                f"{origin} is no verification report of this version:\n{faults}\nWrite it again with `causalkd verify`."
+                f"{origin} is not a verification report of this version:\n{faults}\n"
+                "Write it again with `causalkd verify`."
             ) from None
 
     def write(self, path: str | Path) -> None:
@@ -276,7 +280,7 @@ class VerificationReport:
 
     @classmethod
     def read(cls, path: str | Path) -> "VerificationReport":
-        """Read the report in a file; raises ValueError where there is no file or no report in it."""
+        """Read the report in a file; raises ValueError if there is no file or no report in it."""
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"there is no report at {path}; `causalkd verify RUN` writes one into the run's folder")
@@ -289,7 +293,7 @@ _REPORT = TypeAdapter(VerificationReport)
 
 
 def _of_this_version(text: str, origin: str) -> str:
-    """The text without its `schema_version`, which must be this version; pydantic refuses what is not an object."""
+    """The text without its `schema_version`, which must be this version; pydantic refuses a text without an object."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError:

@@ -14,7 +14,7 @@ SiteKind = Literal["aligned", "touched", "other"]
 
 @dataclass(frozen=True)
 class GroundTruthRow:
-    """How certainly one hook point of one model carries one variable of the planted task's causal model."""
+    """The evidence that one hook point of one model carries one variable of the planted task's causal model."""
 
     __pydantic_config__ = _STRICT
 
@@ -26,11 +26,11 @@ class GroundTruthRow:
     component: str
     layer: int
     pair: str
-    """The name of the site pair at whose positions the intervention on the layer is made."""
+    """The site pair at whose positions the intervention on the layer is made."""
     iia: float
     """The share of the model's counterfactual predictions that equal the causal model's."""
     iia_effective: float | None
-    """The same share where the causal model's prediction changes."""
+    """The same share on pairs on which the causal model's prediction changes."""
     iia_effective_low: float | None
     iia_effective_high: float | None
     effective_pairs: int
@@ -46,25 +46,25 @@ class GroundTruthRow:
 
 @dataclass(frozen=True)
 class TaskScoreRow:
-    """The task metric of one model without any intervention, and how certain it is."""
+    """The task metric of one model without any intervention, with its interval."""
 
     __pydantic_config__ = _STRICT
 
     model: str
     """`teacher`, or the student's name."""
     seed: int | None
-    """The student's."""
+    """The student's seed."""
     value: float
     low: float
     """Lower end of the 95 % interval over held-out rows."""
     high: float
     rows: Annotated[int | None, Field(exclude_if=lambda found: found is None)] = None
-    """The number of held-out rows; None in reports from before it was kept."""
+    """The number of held-out rows; None in reports of earlier versions."""
 
 
 @dataclass(frozen=True)
 class TaskDifferenceRow:
-    """How much higher the task metric of one student is than that of another, on the same held-out rows."""
+    """The difference of one student's task metric from another's on the same held-out rows."""
 
     __pydantic_config__ = _STRICT
 
@@ -77,13 +77,13 @@ class TaskDifferenceRow:
     """Lower end of the 95 % interval of the paired difference."""
     high: float
     p_value: float
-    """Two-sided, of a paired test in which, row by row, the two could change places."""
+    """Two-sided, of a paired test that permutes the two students in each row."""
     rows: int
 
 
 @dataclass(frozen=True)
-class DistanceRow:
-    """How far the states after an intervention are from those that the model has without one."""
+class OffDistributionRow:
+    """The distances of the states after an intervention from those that the model has without one."""
 
     __pydantic_config__ = _STRICT
 
@@ -98,15 +98,14 @@ class DistanceRow:
     intervened: float
     """The median distance of a counterfactual state from the nearest clean one, without its own base and source."""
     beyond: float
-    """The share of counterfactual states farther away than 95 % of the clean ones; 0.05 where there is no
-    difference."""
+    """The share of counterfactual states farther away than 95 % of the clean ones; 0.05 if there is no difference."""
     pairs: int
-    """The number of pairs that were compared; of more than 10,000, so many are drawn."""
+    """The number of pairs that were compared, at most 10,000."""
 
 
 @dataclass(frozen=True)
-class Departure:
-    """One pair on which the teacher's prediction follows the source and the student's does not."""
+class Mismatch:
+    """One pair on which the intervention changes the teacher's prediction but not the student's."""
 
     __pydantic_config__ = _STRICT
 

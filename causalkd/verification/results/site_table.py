@@ -1,4 +1,4 @@
-"""The table of a report's sites that a notebook shows."""
+"""The table of a report's sites, as a notebook shows it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _HEADS = ("student", "seed", "pair", "teacher → student", "effective IIA", "95
 
 
 def site_table(alignment: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The aligned sites of every student, each with its interval and best baseline; all sites where none is aligned.
+    """The aligned sites of every student, each with its interval and best baseline; all sites if none is aligned.
 
     Args:
         alignment: The name of the alignment.
@@ -27,8 +27,8 @@ def site_table(alignment: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
     """One site with its interval and the best baseline that would explain it."""
     site = [row[name] for name in _SITE]
-    beside = [each for each in rows if each["baseline"] in explaining() and [each[name] for name in _SITE] == site]
-    best = max((each["iia_effective"] for each in beside if each["iia_effective"] is not None), default=None)
+    baselines = [each for each in rows if each["baseline"] in explaining() and [each[name] for name in _SITE] == site]
+    best = max((each["iia_effective"] for each in baselines if each["iia_effective"] is not None), default=None)
     numbers = (row["iia_effective"], row["iia_effective_low"], row["iia_effective_high"], best)
     value, low, high, baseline = ("–" if number is None else f"{number:.3f}" for number in numbers)
     seed, layers = "" if row["seed"] is None else row["seed"], f"{row['teacher_layer']} → {row['student_layer']}"

@@ -33,7 +33,7 @@ class TokenModes:
 
 @dataclass(frozen=True, eq=False)
 class TeachingModes(TokenModes):
-    """The same, and a student's distance from the teacher at each token, in nats at temperature 1."""
+    """The modes of tokens, with a student's distance from the teacher at each, in nats at temperature 1."""
 
     target: Float[np.ndarray, "token"]
     """The target-oriented term, TKD."""
@@ -47,7 +47,7 @@ class TeachingModes(TokenModes):
 
     @property
     def target_share(self) -> float:
-        """The target-oriented term's share of forward KL over all tokens; NaN where the models agree everywhere."""
+        """The target-oriented term's share of forward KL over all tokens; NaN if the models agree everywhere."""
         total = self.target.sum() + self.suppressed.sum()
         return float(self.target.sum() / total) if total else float("nan")
 
@@ -61,9 +61,9 @@ class ModeAccuracy:
     pair: str
     mode: Mode
     iia: float | None
-    """The accuracy; None where there is no such token."""
+    """The accuracy; None if there is no such token."""
     iia_effective: float | None
-    """The accuracy over tokens whose prediction the teacher's intervention changed; None where there are none."""
+    """The accuracy over tokens whose prediction the teacher's intervention changed; None if there are none."""
     effective: int
     tokens: int
 
@@ -109,7 +109,7 @@ class StudentModes:
 
     @property
     def target_share(self) -> float | None:
-        """TKD's share of forward KL; None where the models agree everywhere."""
+        """TKD's share of forward KL; None if the models agree everywhere."""
         whole = self.target + self.suppressed
         return self.target / whole if whole else None
 
@@ -126,7 +126,8 @@ class TeachingResults:
     """Training texts, whose labels are those that the students are trained on."""
     students: tuple[StudentModes, ...]
     logged: tuple[str, ...] = ()
-    """The students whose log has forward KL as `response_kd` and TKD as `dkd`, and so its share during training."""
+    """The students whose log has forward KL as `response_kd` and TKD as `dkd`, and therefore TKD's share in
+    training."""
 
     def __post_init__(self) -> None:
         if not self.students or not any(text.position for text in self.texts):

@@ -1,10 +1,10 @@
-"""Causal scrubbing: does a hypothesis about which sites carry which variables explain what a model does?
+"""Causal scrubbing: a test of a hypothesis about the variables that the sites of a model carry.
 
-A hypothesis states, for some depths, which variables each segment of a row carries there; what it does not name carries
-nothing that matters. A row is scrubbed by replacing, at the last of these depths, every segment by the same segment of
-another row that agrees with it in the variables named, and everything else by that of any one row. The rows that agree
-are themselves scrubbed at the depths before, in so far as the variables they were chosen for have causes there. So
-whatever the hypothesis calls irrelevant is resampled, and if it is right the model does as well as before.
+A hypothesis states, for some depths, which variables each segment of a row carries there; other tokens carry nothing
+that matters. A row is scrubbed by replacing, at the last of these depths, every segment by the same segment of another
+row that agrees with it in the named variables, and all other tokens by those of any one row. The rows that agree are
+themselves scrubbed at the earlier depths, as far as the variables that they were chosen for have causes there. So all
+activations that the hypothesis calls irrelevant are resampled, and if it is right, the model's loss stays the same.
 
 Source: Chan et al. 2022, "Causal scrubbing: a method for rigorously testing interpretability hypotheses": the recursive
 resampling, and the share of the loss that is recovered.
@@ -41,7 +41,7 @@ class Depth:
     carries: Mapping[str, tuple[str, ...]]
     """The variables whose values each segment carries; any other token carries nothing that matters."""
     component: str = "block_output"
-    """`block_output`, or `block_input` for what enters the layer."""
+    """`block_output`, or `block_input` for the input of the layer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Scrubbed:
 
     @property
     def recovered(self) -> float | None:
-        """1 where scrubbing costs nothing, 0 where a random row does as well; None where the model only guesses."""
+        """1 if scrubbing costs nothing, 0 if a random row does as well; None if the model only guesses."""
         gained = self.random - self.clean
         return (self.random - self.scrubbed) / gained if gained > 0 else None
 
@@ -98,19 +98,20 @@ def scrub(
 ) -> Scrubbed:
     """Test a hypothesis on rows drawn from those of a planted task.
 
-    Costs, for each row and segment that carries something, two forwards at the first depth, and as many at each further
-    one as all that it replaces.
+    Costs, for each row and segment that carries something, two forwards at the first depth, and at each further depth
+    as many as all the rows that replace it.
 
     Args:
         model: A classifier with the labels of the causal model.
         hypothesis: The hypothesis at each depth, in the order of the depths.
-        planted: The rows, and the rows that replace them.
+        planted: The rows, which also replace one another.
         rows: The number of rows to scrub.
         seed: The seed of every draw.
 
     Raises:
-        ValueError: The model is no classifier, rows differ in length or segments, or the hypothesis names what does not
-            exist; says all of it.
+        ValueError: The model is not a classifier, rows differ in length or segments, or the hypothesis names things
+        that
+            do not exist; the message lists all faults.
     """
     hook_points = _check(model, hypothesis, planted)
     scrubbing = _Scrubbing(model, tuple(hypothesis), hook_points, planted, np.random.default_rng(seed))
@@ -137,7 +138,7 @@ class _Scrubbing:
         return self.random.integers(len(self.planted.examples), size=rows)
 
     def plain(self, rows: Rows, keep: Sequence[HookPoint] = ()) -> ForwardOutput:
-        """The loss of the model as it is."""
+        """Run the model as it is."""
         return self.model.run(self._inputs(rows), keep)
 
     def scrubbed(
@@ -161,7 +162,7 @@ class _Scrubbing:
         return interchange(self.model, [ResolvedSite(hook_point)], inputs, source_activations, positions, keep)
 
     def _state(self, rows: Rows, depth: int, relevant: Set[str] | None) -> Float[Tensor, "rows pos width"]:
-        """The activations at a depth: each segment from a row that agrees in what it carries, the rest from any row."""
+        """The activations at a depth: each segment from a row that agrees in its variables, the rest from any row."""
         hook_point = self.hook_points[depth]
         state = self.plain(self.draw(len(rows)), [hook_point]).activations[hook_point].clone()
         for segment, carried in self.hypothesis[depth].carries.items():

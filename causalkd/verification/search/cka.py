@@ -1,4 +1,4 @@
-"""How similar two models' activations are, layer by layer: a cheap first guess at which sites correspond."""
+"""The similarity of two models' activations, layer by layer, as a cheap first guess at corresponding sites."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ def linear_cka(
 ) -> Float[Tensor, "teacher_layer student_layer"]:
     """Linear centred kernel alignment of every teacher layer with every student layer, over the real tokens of base.
 
-    1 for activations that are equal up to rotation, shift and scale; 0 for uncorrelated ones. It says that the same
-    can be read, not that it is used: only an intervention shows that. Source: Kornblith et al. 2019, "Similarity of
-    neural network representations revisited", equation 4. Costs one forward of each model and, for each pair of layers,
-    width × width products a token, of which it holds the sums.
+    The value is 1 for activations that are equal up to rotation, shift and scale, and 0 for uncorrelated ones. It shows
+    that the same information can be read, not that it is used; only an intervention shows the latter. Source: Kornblith
+    et al. 2019, "Similarity of neural network representations revisited", equation 4. Costs one forward of each model
+    and, for each pair of layers, width × width products per token, whose sums are kept.
 
     NaN stands in the rows and columns of layers that lack the component.
 

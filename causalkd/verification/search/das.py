@@ -1,12 +1,12 @@
-"""Learned alignments: which orthogonal subspace of a hook point carries what a target says it carries?
+"""Learned alignments: the orthogonal subspace of a hook point whose intervention gives some target predictions.
 
 Distributed alignment search (Geiger et al. 2024, "Finding alignments between interpretable causal variables and
-distributed neural representations") and, where the dimension is to be found too, boundless DAS (Wu et al. 2023,
+distributed neural representations") and, if the dimension is learned too, boundless DAS (Wu et al. 2023,
 "Interpretability at scale: identifying causal mechanisms in Alpaca"), through pyvene's rotated interventions.
 
-A learned subspace is no evidence by itself: it fits arbitrary targets too. So it is judged on held-out pairs, beside
-one that was trained the same way on arbitrary targets. Only orthogonal maps are offered; non-linear ones reach 100 % on
-random networks (Sutter et al. 2025, "The non-linear representation dilemma").
+A learned subspace is not evidence by itself: it fits arbitrary targets too. So it is scored on held-out pairs, and
+compared with one that was trained in the same way on arbitrary targets. Only orthogonal maps are offered; non-linear
+ones reach 100 % on random networks (Sutter et al. 2025, "The non-linear representation dilemma").
 """
 
 from collections.abc import Callable, Sequence
@@ -32,8 +32,8 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.pair_rows import check_given, separate_source
 from causalkd.verification.interventions.predictions import predictions, same
 
-Swap = Callable[[Tensor, Tensor], Tensor]
-"""Base and source activations, (position, width) each, to the activations after the intervention."""
+Interchange = Callable[[Tensor, Tensor], Tensor]
+"""A function from base and source activations, (position, width) each, to the activations after the intervention."""
 Targets = Int[Tensor, "pairs"]
 
 
@@ -45,7 +45,7 @@ class Fit:
     learning_rate: float = 3e-2
     seed: int = 0
     temperatures: tuple[float, float] = (50.0, 0.1)
-    """The temperatures of the boundary in the first and the last epoch; only where the dimension is learned."""
+    """The temperatures of the boundary in the first and the last epoch; used only if the dimension is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,21 +188,23 @@ def _fit(
 
 
 def _logits(
-    model: HookedModel, hook_point: HookPoint, pairs: _Pairs, number: int, swap: Swap
+    model: HookedModel, hook_point: HookPoint, pairs: _Pairs, number: int, intervene: Interchange
 ) -> Float[Tensor, "batch label"]:
     """The counterfactual logits of one batch, computed from the block after the hook point on."""
     positions, changed = pairs.positions[number], pairs.base[number].clone()
     row = torch.arange(len(changed), device=changed.device)[:, None].expand_as(positions.valid)[positions.valid]
     at, source_at = (row, positions.base[positions.valid]), (row, positions.source[positions.valid])
-    changed[at] = swap(pairs.base[number][at], pairs.source[number][source_at]).to(changed)
+    changed[at] = intervene(pairs.base[number][at], pairs.source[number][source_at]).to(changed)
     with model.resumed(hook_point.layer + 1, changed):
         return model.run(pairs.inputs[number]).logits
 
 
-def _accuracy(model: HookedModel, hook_point: HookPoint, pairs: _Pairs, targets: Targets, swap: Swap) -> float:
+def _accuracy(
+    model: HookedModel, hook_point: HookPoint, pairs: _Pairs, targets: Targets, intervene: Interchange
+) -> float:
     found = []
     with torch.no_grad():
         for number, positions in enumerate(pairs.positions):
-            logits = _logits(model, hook_point, pairs, number, swap)
+            logits = _logits(model, hook_point, pairs, number, intervene)
             found.append(predictions(model.task, logits, positions.valid).choice)
     return float(same(torch.cat(found).cpu(), targets).double().mean())

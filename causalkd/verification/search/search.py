@@ -1,9 +1,10 @@
-"""Which teacher site corresponds to which student site? Proposed on some pairs, decided on other pairs.
+"""The search for corresponding layers: the teacher layer of each student layer is proposed on some pairs and tested on
+others.
 
 Every layer is compared with every layer, which costs a counterfactual per layer, not per pair of layers. For each
 student layer the teacher layer with the highest effective accuracy is proposed, and among equals that of least
 divergence. Held-out pairs then decide whether the proposal exceeds its baselines. Only whole hook points and orthogonal
-subspaces of them are compared: with maps that are free enough any two models correspond (Sutter et al. 2025, "The
+subspaces of them are compared: with maps that are flexible enough any two models correspond (Sutter et al. 2025, "The
 non-linear representation dilemma").
 """
 
@@ -33,7 +34,8 @@ from causalkd.verification.search.das import Subspace
 from causalkd.verification.statistics.evidence import is_above
 
 _SAME_KL = 1e-4
-"""Teacher layers whose divergences differ by less, in nats, are equal: the block between them does nothing."""
+"""Teacher layers whose divergences differ by less than this, in nats, count as equal: the block between them changes
+nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ class Proposal:
     Attributes:
         student_layer: The student layer.
         teacher_layer: The teacher layer proposed on the search pairs.
-        alike: Every teacher layer that does as well there, including the proposed one.
+        alike: All teacher layers that score as well there, including the proposed one.
         similarity: Linear CKA of the two layers.
-        found: The search pairs' effective accuracy.
+        found: The effective accuracy on the search pairs.
         heldout: The measurement on the held-out pairs.
-        baselines: Its baselines on the same pairs.
-        subspace: The subspace of the student layer that was used on the held-out pairs; None for all of it.
+        baselines: The baselines on the same pairs.
+        subspace: The subspace of the student layer that was used on the held-out pairs; None for the whole layer.
     """
 
     student_layer: int
@@ -68,9 +70,9 @@ class Proposal:
     def pair(self, component: str) -> SitePair:
         """The teacher layer and the student layer, or its subspace, as an entry of an alignment."""
         basis = None if self.subspace is None else Basis.of(self.subspace.basis.cpu().numpy())
-        taught = Site(layer=self.teacher_layer, component=component)
-        own = Site(layer=self.student_layer, component=component, basis=basis)
-        return SitePair(name=f"layer_{self.student_layer}", teacher=(taught,), student=(own,))
+        teacher = Site(layer=self.teacher_layer, component=component)
+        student = Site(layer=self.student_layer, component=component, basis=basis)
+        return SitePair(name=f"layer_{self.student_layer}", teacher=(teacher,), student=(student,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +119,8 @@ def search(
 ) -> Search:
     """Find the teacher layer that corresponds to each student layer.
 
-    Costs, on the search pairs, a base and a source run and a counterfactual a layer of both models; on the held-out
-    pairs what `measure` costs with all baselines.
+    Costs, on the search pairs, a base and a source run and a counterfactual per layer of both models; on the held-out
+    pairs the same as `measure` with all baselines.
 
     Args:
         teacher: The model whose layers are proposed.
@@ -128,7 +130,7 @@ def search(
         heldout: Other pairs, on which the proposals are tested.
         component: The whole component that is intervened on.
         seed: The seed of the untrained student.
-        tolerance: How far apart two predicted numbers may be that are the same prediction, of regressions.
+        tolerance: For regression: the largest difference of two numbers that count as the same prediction.
 
     Raises:
         ValueError: There are no batches, or they have no positions, or positions of several policies, or the models
@@ -145,10 +147,10 @@ def search(
         name="search", positions=policy, pairs=(SitePair(name=names.pop(), teacher=(taught,), student=(own,)),)
     )
     resolved = resolve(declared, teacher, student)
-    how = {"component": component, "tolerance": tolerance}
-    proposed = measure(teacher, student, resolved, pairs, baselines=(), **how)
+    options = {"component": component, "tolerance": tolerance}
+    proposed = measure(teacher, student, resolved, pairs, baselines=(), **options)
     baselines = [name for name in BASELINES if name != "ceiling"]
-    tested = measure(teacher, student, resolved, heldout, baselines=baselines, seed=seed, **how)
+    tested = measure(teacher, student, resolved, heldout, baselines=baselines, seed=seed, **options)
     similarity = linear_cka(teacher, student, pairs, component)
     found = tuple(
         _proposal(scores, tested, similarity, seed)

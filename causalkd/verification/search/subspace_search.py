@@ -1,7 +1,7 @@
-"""Narrow a search's proposals to learned subspaces: which part of a student layer does what the teacher layer does?
+"""The narrowing of a search's proposals to learned subspaces of the student layers.
 
-Distributed alignment search between two models: the teacher's counterfactual predictions are the targets, so what is
-found are directions of the student on which an intervention does what one on the whole teacher layer does.
+Distributed alignment search between two models: the teacher's counterfactual predictions are the targets, so it finds
+directions of the student on which an intervention has the same effect as one on the whole teacher layer.
 """
 
 from collections.abc import Collection, Sequence
@@ -41,19 +41,20 @@ def learn_subspaces(
     fit: Fit | None = None,
     seed: int = 0,
 ) -> Search:
-    """The same proposals, each with the subspace of the student layer that does what the teacher layer does.
+    """The same proposals, each with a subspace of the student layer, learned from the teacher layer's counterfactuals.
 
-    Learned on the search pairs; the held-out pairs decide again. An untrained network has directions that do something
-    like it too, so what an untrained student reaches with directions learned the same way is one of the baselines, and
-    directions learned for arbitrary targets stand beside. Costs a base and a source run of the teacher and a
-    counterfactual a layer, and for each proposal twice what `learn_subspace` and `measure` of one pair cost.
+    The subspaces are learned on the search pairs; the held-out pairs decide again. An untrained network also has
+    directions with some of this effect, so the accuracy of an untrained student with directions learned in the same way
+    is one of the baselines; directions learned for arbitrary targets are reported too. Costs a base and a source run of
+    the teacher and a counterfactual per layer, and for each proposal twice the costs of `learn_subspace` and of
+    `measure` for one pair.
 
     Args:
         teacher: A classifier.
         student: Another classifier, in the student's role.
         found: The result of `search` for these models.
-        pairs: The pairs on which it proposed.
-        heldout: The pairs on which it tested.
+        pairs: The pairs on which layers were proposed.
+        heldout: The pairs on which they were tested.
         rank: Dimension of the subspace; None means that it is learned too.
         fit: The training settings.
         seed: The seed of the untrained student and of the random directions.
@@ -67,11 +68,11 @@ def learn_subspaces(
     (name,) = pairs[0].positions
     untrained_student = untrained_copy(student, seed)
     layers = {proposal.teacher_layer for proposal in found.proposals}
-    learnt_from, tested_on = (_targets(teacher, layers, name, part) for part in (pairs, heldout))
+    training, tested = (_targets(teacher, layers, name, part) for part in (pairs, heldout))
     subspaces: list[Subspace] = []
     scores: list[Score] = []
     for proposal in found.proposals:
-        layer, seen, unseen = proposal.student_layer, *(t[proposal.teacher_layer] for t in (learnt_from, tested_on))
+        layer, seen, unseen = proposal.student_layer, *(t[proposal.teacher_layer] for t in (training, tested))
         learned, other = (
             learn_subspace(model, layer, name, pairs, seen, heldout, unseen, rank=rank, fit=fit)
             for model in (student, untrained_student)
@@ -97,7 +98,7 @@ def check_rank(student: HookedModel, component: str, rank: int | None) -> None:
     """
     if student.task != "classification":
         raise ValueError(
-            f"rank given, but subspaces are learned only in classifiers, not for {student.task}; leave it out"
+            f"a rank is given, but subspaces are learned only in classifiers, not for {student.task}; leave it out"
         )
     check_learnable(student)
     if component != "block_output":

@@ -1,7 +1,7 @@
-"""Means and standard deviations where values may be missing.
+"""Means and standard deviations of values that may be missing.
 
-Of sites, those without a value are left out, and reports count them. Of seeds none may be left out: a training that
-diverged has no perplexity, and a mean without it would be better than the method is.
+A mean over sites leaves out those without a value, and reports count them. A mean over seeds may leave out none: a
+training that diverged has no perplexity, and a mean without it would be better than the method is.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Whether a measurement exceeds its baselines by more than chance."""
+"""Tests of whether a measurement exceeds its baselines, and two students differ, by more than chance."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def is_above(real: InterchangeRow, baselines: Sequence[InterchangeRow]) -> bool:
 def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
     """Whether a difference is beyond chance, adjusted for the sites and for the number of compared students.
 
-    Whatever calls a difference sure asks here, so that no two sentences on one report answer otherwise.
+    All sentences about a report use this function, so that they agree.
     """
     count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
     return is_beyond_chance(row, count)
@@ -23,7 +23,7 @@ def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
 def is_beyond_chance(row: DifferenceRow, comparisons: int) -> bool:
     """Whether a difference is beyond chance: by its test, adjusted once more for some comparisons, and by its interval.
 
-    The interval is found otherwise than p, and at the edge only one of them may tell a difference.
+    The interval and p are computed in different ways, and at the edge only one of them may show a difference.
     """
     surely = row.q_value is not None and row.q_value * comparisons < CHANCE
     return surely and (row.low > 0 or row.high < 0)
@@ -32,6 +32,6 @@ def is_beyond_chance(row: DifferenceRow, comparisons: int) -> bool:
 def _exceeds(real: InterchangeRow, baseline: InterchangeRow) -> bool:
     if real.iia_effective is None or baseline.iia_effective is None:
         return False
-    if baseline.q_value is None:  # a report from before tests were reported
+    if baseline.q_value is None:  # a report of an earlier version, without tests
         return real.iia_effective_low is not None and real.iia_effective_low > baseline.iia_effective
     return real.iia_effective > baseline.iia_effective and baseline.q_value < CHANCE

@@ -1,8 +1,8 @@
-"""How much two ways of training differ over what they share, and how small a difference that could have shown.
+"""The difference of two ways of training over shared seeds or rows, and the smallest difference that can be shown.
 
 Seeds, or rows of data, are the unit: each gives one difference, and these are tested against zero by Student's paired
-t-test. With so few seeds as are usual, a permutation test cannot fall below 5 % (2 / 2^n for n seeds), so the t-test's
-assumption, that differences over seeds are about normal, is accepted.
+t-test. With the usual few seeds, a permutation test cannot fall below 5 % (2 / 2^n for n seeds), so the t-test's
+assumption, that differences over seeds are approximately normal, is accepted.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from scipy.stats import chi2, nct, norm, t
 from causalkd.verification.statistics.intervals import LEVEL
 
 POWER = 0.8
-"""How probably a true difference of the size called visible is found."""
+"""The probability of finding a true difference of the size called visible."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The mean difference over shared units; what needs two of them is None for one."""
+    """The mean difference over shared units; fields that need two units are None for one."""
 
     seeds: int
     mean: float
@@ -31,18 +31,18 @@ class PairedDifference:
     """Lower end of the 95 % interval of the mean."""
     high: float | None
     p_value: float | None
-    """Two-sided, of the paired t-test; None where all differences are equal."""
+    """Two-sided, of the paired t-test; None if all differences are equal."""
     visible: float | None
     """The smallest true mean difference that the test finds at 5 % with a probability of 80 %, if differences spread
-    as these do. From few seeds it is itself a rough estimate."""
+    as these do. With few seeds it is itself a rough estimate."""
 
 
 def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference | None:
-    """The difference of two measurements, unit by unit; None where there is none.
+    """The difference of two measurements, unit by unit; None without units.
 
     Args:
-        values: One a seed, or one a row.
-        reference: The same of what it is compared with, in the same order.
+        values: One value per seed, or per row.
+        reference: The values of the reference, in the same order.
     """
     found = np.asarray(values, dtype=float) - np.asarray(reference, dtype=float)
     number = len(found)
@@ -51,7 +51,7 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     mean = float(found.mean())
     if number == 1:
         return PairedDifference(1, mean, None, None, None, None, None)
-    # Differences of shares that are equal differ in their last bits, which would pass for certainty.
+    # Equal differences of shares may differ in their last bits, which would look like a tiny spread.
     rounding = 8 * np.finfo(float).eps * max(np.abs(values).max(), np.abs(reference).max())
     sd = float(found.std(ddof=1)) if np.ptp(found) > rounding else 0.0
     error = sd / float(np.sqrt(number))
@@ -61,11 +61,11 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
 
 
 def smallest_difference(sd: float, number: int) -> float:
-    """The smallest true mean difference that the test of so many units finds at 5 % with a probability of 80 %.
+    """The smallest true mean difference that the test over `number` units finds at 5 % with a probability of 80 %.
 
     Args:
         sd: Standard deviation of the units' differences.
-        number: How many units there are or will be, at least 2.
+        number: The present or planned number of units, at least 2.
     """
     return _effect(number) * sd / float(np.sqrt(number))
 
@@ -74,7 +74,7 @@ def interval_visible(widths: Sequence[float]) -> float | None:
     """The smallest true difference that shows over many units, of which only 95 % intervals are known.
 
     Args:
-        widths: Widths of the intervals of differences; their mean counts. None is returned for none.
+        widths: Widths of the intervals of differences, whose mean is used; without any, None is returned.
     """
     if not widths:
         return None
@@ -83,13 +83,13 @@ def interval_visible(widths: Sequence[float]) -> float | None:
 
 
 def upper_sd(sd: float, number: int) -> float:
-    """The standard deviation that the true one exceeds with a probability of 20 %, where `number` units gave `sd`."""
+    """The standard deviation that the true one exceeds with a probability of 20 %, if `number` units gave `sd`."""
     return sd * float(np.sqrt((number - 1) / chi2.ppf(1 - POWER, number - 1)))
 
 
 @cache
 def _effect(number: int) -> float:
-    """The true mean over its standard error at which the test of so many seeds has the power called for."""
+    """The true mean, in standard errors, at which the test over `number` units has the power `POWER`."""
     freedom = number - 1
     critical = t.ppf((1 + LEVEL) / 2, freedom)
     return float(brentq(lambda effect: nct.sf(critical, freedom, effect) - POWER, 0, 20 * critical))  # type: ignore[arg-type]

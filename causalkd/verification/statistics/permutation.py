@@ -13,7 +13,7 @@ FEW_PAIRS = 30
 CHANCE = 0.05
 """The false discovery rate: the largest expected share of differences called significant that are chance."""
 SMALLEST_P = 1e-12
-"""Differences of p below this are rounding."""
+"""Smaller p-values are rounding errors, and are raised to this."""
 
 
 def paired_permutation_p(
@@ -22,20 +22,20 @@ def paired_permutation_p(
     """Two-sided p-value of the exact paired permutation test, in which the two values of each pair may be permuted.
 
     The sum of the pairs' differences is compared with its distribution over all 2^pairs ways of permuting them,
-    computed exactly from its characteristic function, the product of cos(difference · θ). Where every pair holds one
-    prediction this is McNemar's exact test. Sums as extreme as the observed one count half (the mid-p value: Lancaster
-    1961), so that under exchangeability p is uniform but for its steps; otherwise it would lie too high.
+    computed exactly from its characteristic function, the product of cos(difference · θ). If every pair holds one
+    prediction, this is McNemar's exact test. Sums as extreme as the observed one count half (the mid-p value: Lancaster
+    1961), so that under exchangeability p is uniform except for its steps; otherwise it would be too high.
 
     Pairs that share a row depend on each other. So the values of all pairs of one base, and those of all pairs of one
     source, are also permuted together; and the sum is compared with a normal distribution whose variance is that of
-    the permutations of the bases and of the sources together, less that of the pairs. p is the largest of all. Where
-    bases and sources decide as much as chance does, equals were told apart at 5 % in 37 to 41 % of the times with ten
-    pairs a row where only pairs were permuted, and in 4 to 6 % so.
+    the permutations of the bases and of the sources together, less that of the pairs. p is the largest of all. If bases
+    and sources have as much influence as chance, with ten pairs per row, a test that permutes pairs only rejects a true
+    null hypothesis in 37 to 41 % of the runs at the 5 % level; this test rejects it in 4 to 6 %.
 
     Args:
         matches: Correct predictions of each pair: whole numbers.
-        reference: The same of what it is compared with.
-        shared: What pairs share; nothing where they are independent.
+        reference: Correct predictions of the reference for each pair.
+        shared: The things that pairs share; empty if pairs are independent.
     """
     differences = np.rint(matches - reference)
     ways = [differences, *(summed(differences, group) for group in shared)]
@@ -43,7 +43,7 @@ def paired_permutation_p(
 
 
 def _p_value_at_once(ways: Sequence[Float[np.ndarray, "_units"]]) -> float:
-    """The p-value of the sum of differences that depend on each other in several ways; 0 where that cannot be told."""
+    """The p-value of the sum of differences that depend on each other in several ways; 0 if it cannot be computed."""
     by_pair, *by_group = (float(values @ values) for values in ways)
     variance = sum(by_group) - (len(by_group) - 1) * by_pair
     return float(2 * norm.sf(abs(ways[0].sum()) / np.sqrt(variance))) if len(by_group) > 1 and variance > 0 else 0.0
@@ -61,9 +61,9 @@ def _p_value(differences: Int[np.ndarray, "units"]) -> float:
     for size, number in zip(sizes, times, strict=True):
         wave *= np.cos(size * angles) ** number
     chances = (np.fft.fft(wave * np.exp(1j * angles * reach)).real / (reach + 1)).clip(min=0)
-    place = (int(differences.sum()) + reach) // 2
+    observed = (int(differences.sum()) + reach) // 2
     # Computed from the nearer tail: for p near one, the complement would be rounding error.
-    tail = min(chances[:place].sum(), chances[place + 1 :].sum()) + chances[place] / 2
+    tail = min(chances[:observed].sum(), chances[observed + 1 :].sum()) + chances[observed] / 2
     return float(min(max(2 * tail, SMALLEST_P), 1.0))
 
 

@@ -1,7 +1,7 @@
 import dataclasses
 
 from analysis.pages import findings
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow
+from causalkd.verification.results.rows import GroundTruthRow, Mismatch, OffDistributionRow
 from tests.example_maps import example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
@@ -81,7 +81,7 @@ def test_losses_are_told_with_their_steps():
 
 def test_departures_distances_and_the_causal_model():
     departures = [
-        Departure(
+        Mismatch(
             "diito",
             0,
             "p",
@@ -102,8 +102,8 @@ def test_departures_distances_and_the_causal_model():
         example_report(seeds=1),
         mismatches=tuple(departures),
         off_distribution=(
-            DistanceRow("diito", 0, "p", 0.5, 1.0, 0.372, 100),
-            DistanceRow("diito", 0, "q", 0.5, 1.0, 0.1, 9),
+            OffDistributionRow("diito", 0, "p", 0.5, 1.0, 0.372, 100),
+            OffDistributionRow("diito", 0, "q", 0.5, 1.0, 0.1, 9),
         ),
     )
     assert "diito keeps the prediction neutral where the teacher's changes to contradiction" in findings.of_departures(

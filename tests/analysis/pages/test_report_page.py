@@ -13,7 +13,7 @@ from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.tables import learning_maps, no_numbers
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.report import TeacherResult
-from causalkd.verification.results.rows import Departure, DistanceRow, GroundTruthRow, TaskScoreRow
+from causalkd.verification.results.rows import GroundTruthRow, Mismatch, OffDistributionRow, TaskScoreRow
 from tests.example_maps import example_distances, example_maps, example_results
 from tests.example_report import example_metrics, example_report
 from tests.example_teaching import example_teaching
@@ -159,7 +159,7 @@ def test_no_backticks_are_left_and_what_is_subtracted_is_told(html):
 @pytest.mark.usefixtures("words_only")
 def test_departures_are_reported_pair_by_pair():
     report = example_report(seeds=1)
-    telling = Departure(
+    telling = Mismatch(
         *("diito", 0, "premise", "every dog runs", "no dog <runs>", (("every", "no"),)),
         *("entailment", "contradiction", "entailment", "entailment", 0.97, 0.02, 3.4),
     )
@@ -173,7 +173,7 @@ def test_departures_are_reported_pair_by_pair():
 def test_distances_and_specificity_are_told_where_they_were_measured():
     report = example_report(seeds=1)
     assert "Are the states realistic?" not in render(report)
-    far = DistanceRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
+    far = OffDistributionRow("diito", 0, "premise", clean=0.5, intervened=1.25, beyond=0.372, pairs=1200)
     specific = tuple(dataclasses.replace(row, specificity=0.912) for row in report.interchange)
     page = render(dataclasses.replace(report, off_distribution=(far,), interchange=specific))
     assert (

@@ -7,7 +7,7 @@ import torch
 
 from causalkd.data.batch import Batch
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.verification.measures.attribution_maps import AttributionBatch, How, measure_maps
+from causalkd.verification.measures.attribution_maps import AttributionBatch, MapSettings, measure_maps
 from tests.benchmarks.row import Row
 from tests.benchmarks.setting import SMOKE, Setting, student_of, teacher_of
 from tests.oracles.attribution import one_by_one
@@ -16,7 +16,7 @@ from tests.oracles.attribution import one_by_one
 _TEXTS, _SHORTEST, _LONGEST = 12, 26, 70
 
 
-def forwards(setting: Setting, measure: Callable[[HookedModel, list[AttributionBatch], How], object]) -> int:
+def forwards(setting: Setting, measure: Callable[[HookedModel, list[AttributionBatch], MapSettings], object]) -> int:
     """How often teacher and student are called."""
     texts, steps = (4, 4) if setting.rounds == SMOKE.rounds else (_TEXTS, 32)
     shape = replace(SMOKE, teacher_layers=6, student_layers=3, tokens=_LONGEST, task="classification")
@@ -33,7 +33,7 @@ def forwards(setting: Setting, measure: Callable[[HookedModel, list[AttributionB
     calls: list[None] = []
     for model in models:
         model.model.register_forward_pre_hook(lambda *_: calls.append(None))
-        measure(model, questions, How(steps, "mean", portions=8, random_orders=4, seed=0))
+        measure(model, questions, MapSettings(steps, "mean", portions=8, random_orders=4, seed=0))
     return len(calls)
 
 

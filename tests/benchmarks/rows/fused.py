@@ -46,7 +46,7 @@ def _plain(hidden: Tensor, weight: Tensor, teacher_hidden: Tensor, teacher_weigh
 def _atkd(hidden: Tensor, weight: Tensor, teacher_hidden: Tensor, teacher_weight: Tensor, gold: Tensor) -> Tensor:
     student, teacher = _head(hidden, weight), _head(teacher_hidden, teacher_weight)
     taught = teacher_odds(teacher, gold)
-    return atkd_loss(student, teacher, gold, hard_tokens(taught.uncertainty), taught=taught)
+    return atkd_loss(student, teacher, gold, hard_tokens(taught.uncertainty), teacher_odds=taught)
 
 
 def _forward_kl(hidden: Tensor, weight: Tensor, teacher_hidden: Tensor, teacher_weight: Tensor, gold: Tensor) -> Tensor:

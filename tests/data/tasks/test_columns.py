@@ -18,7 +18,7 @@ def test_a_language_model_reads_one_text_and_no_pair(kind: Kind) -> None:
     with pytest.raises(ValueError, match=r"no column is named as `text` usually is"):
         columns_of(kind, {}, pair)
     assert guess_columns(pair, kind) == {"text": "premise"}
-    with pytest.raises(ValueError, match=r"`columns\.text` names 2 columns, more than a model has texts"):
+    with pytest.raises(ValueError, match=r"`columns\.text` names 2 columns, more than the role can have"):
         columns_of(kind, {"text": ["premise", "hypothesis"]}, pair)
 
 
@@ -28,5 +28,5 @@ def test_a_pair_or_one_text_is_named_where_both_are_there() -> None:
         columns_of("classification", {}, both)
     found = columns_of("classification", {"text": ["premise", "hypothesis"]}, both)
     assert found == {"text": ("premise", "hypothesis"), "label": ("label",)}
-    with pytest.raises(ValueError, match=r"names \['body'\], which are not there; 'text' would be used twice, which"):
+    with pytest.raises(ValueError, match=r"names \['body'\], which are not there; 'text' would fill two roles, so"):
         columns_of("classification", {"text": ["body", "text"], "label": "text"}, both)

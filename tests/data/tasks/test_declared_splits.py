@@ -113,5 +113,5 @@ def test_several_splits_of_one_name_are_not_taken_for_one(tmp_path: Path) -> Non
 def test_files_have_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,x\n")
     for given in ({"config": "en"}, {"revision": "main"}):
-        with pytest.raises(ValueError, match=r"`config` and `revision` are of a hub data set, and .*Remove them"):
+        with pytest.raises(ValueError, match=r"`config` and `revision` belong to hub data sets, but .*Remove them"):
             _ = OwnData(str(tmp_path / "a.csv"), "classification", **given).sources

@@ -259,7 +259,7 @@ def test_labels_of_rows_that_have_none_are_refused(kind: Kind) -> None:
 def test_a_column_or_a_label_cannot_be_named_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\nthe fox,a\nthe cat,b\na dog,a\na bird,b\n")
-    with pytest.raises(ValueError, match=r"'label' would be used twice, which shows a model its own label"):
+    with pytest.raises(ValueError, match=r"'label' would fill two roles, so a model could read its own label"):
         loaded(OwnData(str(path), "classification", {"text": ("text", "label")}))
     with pytest.raises(ValueError, match=r"`labels` names b twice; name each label once"):
         OwnData(str(path), "classification", labels=("a", "b", "b"))

@@ -23,7 +23,11 @@ def test_a_table_is_described_and_its_block_can_be_pasted(tmp_path: Path) -> Non
     page = preview(str(path), tokenizer=bert_like(), max_length=6)
     assert "9 rows; splits: train" in page and "columns: text (string), label (string)" in page
     assert "kind: classification; text: text; label: label" in page
-    assert "median 5" in page and "longer than max_length 6: 3 of 9 rows" in page and "label: good 6, bad 3" in page
+    assert (
+        "median 5" in page
+        and "rows longer than max_length 6: 3 of 9 (in tokens, special tokens not counted)" in page
+        and "label: good 6, bad 3" in page
+    )
     assert "5. text: the the the the fox" in page and "6. text" not in page
     block = yaml.safe_load(page[page.index("data:") :])["data"]
     part = DataPart.model_validate(block)
@@ -52,7 +56,7 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     path.write_text("text,label\nthe fox,a\na cat,b\n")
     assert "labels that are not numbers: 'a' (1 times)" in preview(str(path), "regression")
     path.write_text("text,label\n" + "the fox,a\n" * 4)
-    assert "has 1 different values in 4 rows, which are no classes" in preview(str(path))
+    assert "has 1 different values in 4 rows, which is too few or too many for classes" in preview(str(path))
 
 
 _DRAWN = {"part_of": "train", "share": 0.1, "seed": 0}

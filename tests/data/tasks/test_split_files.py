@@ -41,7 +41,7 @@ def test_files_that_say_nothing_are_the_training_split(tmp_path: Path) -> None:
 
 
 def test_files_that_say_nothing_beside_the_training_split_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has train\.csv, whose name .*, and extra\.csv, whose name says no split"):
+    with pytest.raises(ValueError, match=r"has train\.csv, whose name .*, and extra\.csv, whose name tells no split"):
         _split(tmp_path, "train.csv", "extra.csv", "test.csv")
     assert _split(tmp_path, train="train") == {"train": ["train.csv"], "test": ["test.csv"]}
     assert _split(tmp_path, validation="extra.csv") == {"train": ["train.csv"], "test": ["test.csv"]}
@@ -97,7 +97,7 @@ def test_a_split_of_another_name_is_not_left_out_silently(tmp_path: Path, name: 
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "the fox,a\nthe cat,b\n" * 5)
     own = OwnData(str(path), "classification", splits={name: "dev.csv"})
-    with pytest.raises(ValueError, match=rf"`splits` names {name} and no `validation`, so a part of `train` would be"):
+    with pytest.raises(ValueError, match=rf"`splits` names {name} but no `validation`, so a part of `train` would be"):
         own.table("train")
     declared = {name: "dev.csv", "validation": PartOf("train", 0.2)}
     assert len(OwnData(str(path), "classification", splits=declared).table("train").rows) == 8

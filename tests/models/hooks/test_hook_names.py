@@ -3,7 +3,7 @@ import torch
 
 from causalkd.alignment.resolve import resolve_site
 from causalkd.alignment.spec import Site
-from causalkd.models.adapters import TabledAdapter
+from causalkd.models.adapters import TableAdapter
 from causalkd.models.hooks.hook_names import CARRIED_COMPONENTS, component_fault
 from causalkd.models.hooks.hook_points import ADDED as HOOKS
 from causalkd.models.hooks.hook_points import COMPONENTS
@@ -107,7 +107,7 @@ def test_names_that_go_by_architecture_mean_what_they_mean_in_transformer_lens(a
         assert resolve_site(site, hooked).hook_point == hooked.hook_point(component, 1)
         with still(model):
             _, cache = hooked.run_with_cache({"input_ids": ids}, [name])
-        if not isinstance(hooked.adapter, TabledAdapter):
+        if not isinstance(hooked.adapter, TableAdapter):
             _, expected = hooked.bridge().run_with_cache(ids)
             torch.testing.assert_close(cache[name], expected[name].reshape(cache[name].shape))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.hooks.start_at import entered, entry_hook_points, hook_point_of, resume_place
+from causalkd.models.hooks.start_at import entered, entry_hook_points, hook_point_of, resume_hook_point
 from tests.tiny import ARCHITECTURES, ENCODERS, tiny, tiny_inputs
 
 
@@ -37,8 +37,8 @@ def test_blocks_before_the_hook_point_do_not_run() -> None:
 
 def test_the_boundary_before_a_hook_point() -> None:
     model = _model()
-    assert resume_place(model, model.hook_point("token_embedding", 0)) is None
-    assert resume_place(model, model.hook_point("mlp_output", 1)) == model.hook_point("block_input", 1)
+    assert resume_hook_point(model, model.hook_point("token_embedding", 0)) is None
+    assert resume_hook_point(model, model.hook_point("mlp_output", 1)) == model.hook_point("block_input", 1)
     inside = model.hook_point("attention_output", 1)
     assert entry_hook_points(model, inside) == (inside, model.hook_point("block_input", 1))
 

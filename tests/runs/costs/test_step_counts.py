@@ -5,7 +5,7 @@ import pytest
 from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.data.tasks.loading import Examples
 from causalkd.recipe.sections import TrainingPart
-from causalkd.runs.costs.step_counts import steps_of, taught_share
+from causalkd.runs.costs.step_counts import steps_of, teacher_share
 from causalkd.runs.setup.data import Data
 
 ROWS = Examples([{}] * 8, "classification", ("no", "yes"), "accuracy", "rows")
@@ -35,4 +35,4 @@ def test_a_teacher_with_a_cache_runs_in_the_first_epoch(
     training = TrainingPart.model_validate(
         {"steps": 10, "batch_size": 2, "teacher_cache": cache, "sequences": sequences}
     )
-    assert taught_share(training, Data(ROWS, ROWS, PlantedNLI().tokenizer()), is_first=is_first) == share
+    assert teacher_share(training, Data(ROWS, ROWS, PlantedNLI().tokenizer()), is_first=is_first) == share

@@ -88,12 +88,12 @@ def test_scores_are_handed_in_as_numbers_between_0_and_5(official: Path, bias: f
 
 
 def test_scores_that_are_no_numbers_and_a_file_of_another_model_are_refused(official: Path) -> None:
-    with pytest.raises(ValueError, match=r"stsb has weights that are no finite numbers \(classifier.bias\): its"):
+    with pytest.raises(ValueError, match=r"stsb has weights that are not finite \(classifier.bias\): its"):
         write_submission(_checkpoint(official / "stsb", "regression", bias=math.nan), "stsb", out=official / "out")
     with pytest.raises(ValueError, match="stsb predicts no finite score for 1 of 2 rows, the first of which is row 1"):
         _scores([1.0, math.nan], "stsb")
     rte = _checkpoint(official / "rte", "classification", {0: "not_entailment", 1: "entailment"}, bias=math.nan)
-    with pytest.raises(ValueError, match="rte has weights that are no finite numbers"):
+    with pytest.raises(ValueError, match="rte has weights that are not finite"):
         evaluate_task(rte, "rte")
     (file,) = write_submission(_checkpoint(official / "stsb", "regression"), "stsb", out=official / "out")
     write_submission(official / "stsb", "stsb", out=official / "out")

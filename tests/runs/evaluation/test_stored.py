@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from causalkd.runs.evaluation.stored import evaluation_folder, files_for, place_of
+from causalkd.runs.evaluation.stored import evaluation_folder, files_for, origin_of
 
 FACTS: dict[str, Any] = {"task": "own", "split": "test", "data": {"given": {"path": "a.csv", "labels": ("no", "yes")}}}
 
@@ -41,6 +41,6 @@ def test_names_end_in_what_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_model_has_a_folder_or_a_name(tmp_path: Path) -> None:
-    assert evaluation_folder(tmp_path, None) == tmp_path / "evaluations" and place_of(tmp_path) == str(tmp_path)
+    assert evaluation_folder(tmp_path, None) == tmp_path / "evaluations" and origin_of(tmp_path) == str(tmp_path)
     assert evaluation_folder("someone/bert", None) == Path("evaluations/someone--bert")
-    assert evaluation_folder(tmp_path, "out") == Path("out") and place_of("someone/bert") == "someone/bert"
+    assert evaluation_folder(tmp_path, "out") == Path("out") and origin_of("someone/bert") == "someone/bert"

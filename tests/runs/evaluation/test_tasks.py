@@ -245,9 +245,9 @@ def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) ->
         assert row["examples"] > plain["examples"] and row["metrics"]["perplexity"] != plain["metrics"]["perplexity"]
         assert all(row[name] == value for name, value in way.items())
         assert row["predictions"] >= plain["predictions"]
-    with pytest.raises(ValueError, match="stride is 3, but 'masked_lm' is no plain text for a causal LM"):
+    with pytest.raises(ValueError, match="stride is 3, but 'masked_lm' is not plain text for a causal LM"):
         evaluate_task(tmp_path / "masked_lm", str(tmp_path / "masked_lm.yaml"), "test", stride=3)
-    with pytest.raises(ValueError, match="one mask a row is asked for, but 'mrpc' is classification"):
+    with pytest.raises(ValueError, match="one mask a row is given, but 'mrpc' is classification"):
         evaluate_task(tmp_path / "masked_lm", "mrpc", one_mask_a_row=True)
 
 
@@ -273,7 +273,7 @@ def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_
     with pytest.raises(ValueError, match=r"(?s)model-own-train.json holds what was measured .* `of` is .*/model there"):
         evaluate_task(folder, *asked[1:], out=out)
     (tmp_path / "own.yaml").write_text(f"data: {{{block}, metrics: [f1], max_length: 4}}")
-    with pytest.raises(ValueError, match=r"(?s)holds what was measured otherwise, .*: `data` is .* there and .*'f1'"):
+    with pytest.raises(ValueError, match=r"(?s)holds another measurement, .*: `data` is .* there and .*'f1'"):
         evaluate_task(folder, *asked[1:])
     (row,) = evaluate_task(folder, *asked[1:], overwrite=True)
     assert row["data"]["max_length"] == 4

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 
 from causalkd.files.manifest import write_manifest
 from causalkd.runs import distill as runs
-from causalkd.runs.folder.checkpoints import Spent, resumable
+from causalkd.runs.folder.checkpoints import TrainingCost, resumable
 from causalkd.runs.folder.layout import RunFolder
 from tests.shrunk import RESUMED, interrupted, planted_model, shrunk
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_used_is_deleted(tmp_path: Path) -> None:
     assert {path.name for path in folder.work("kd").iterdir()} == {"checkpoint-2", "checkpoint-4"}
     (folder.work("kd") / "checkpoint-4" / "manifest.json").unlink()
     assert resumable(folder, "kd", None) is None and [*folder.work("kd").iterdir()] == []
-    assert Spent.until(None) == Spent(0.0, 0.0)
+    assert TrainingCost.until(None) == TrainingCost(0.0, 0.0)
 
 
 def _permute(path: Path) -> None:

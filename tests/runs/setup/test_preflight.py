@@ -115,7 +115,7 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "depths of a ready-made alignment": (
         ("alignment=middle", "students.kd.layers=[0, 1, 2, 3]"),
         (
-            "'middle' means different layers for students of different depths",
+            "'middle' selects different layers for students of different depths",
             "give them the same depth, or make one run for each",
         ),
     ),
@@ -130,15 +130,15 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "teacher's labels": (
         (*FROM_CHECKPOINT, "teacher.model={checkpoints}/labels"),
-        ("has the labels ['no', 'yes'], asked for were ['entailment', 'contradiction', 'neutral']",),
+        ("has the labels ['no', 'yes'], but the labels ['entailment', 'contradiction', 'neutral'] were asked for",),
     ),
     "student's labels": (
         (OTHER_STUDENT, "students.kd.model={checkpoints}/labels"),
-        ("student 'kd': checkpoint", "has the labels ['no', 'yes'], asked for were ['entailment', 'contradiction'"),
+        ("student 'kd': checkpoint", "has the labels ['no', 'yes'], but the labels ['entailment', 'contradiction'"),
     ),
     "order of the student's labels": (
         (OTHER_STUDENT, "students.kd.model={checkpoints}/order"),
-        ("has the labels ['neutral', 'entailment', 'contradiction'], asked for were ['entailment'",),
+        ("has the labels ['neutral', 'entailment', 'contradiction'], but the labels ['entailment'",),
     ),
     "student's vocabulary": (
         (OTHER_STUDENT, "students.kd.model={checkpoints}/vocabulary"),

@@ -23,7 +23,7 @@ from causalkd.runs.setup.provenance import (
     changed_inputs,
     checkpoints_of,
     identity,
-    with_paths_of_now,
+    with_present_paths,
     write_identity,
 )
 from causalkd.runs.setup.source_files import source_digests
@@ -159,15 +159,15 @@ def test_checkpoints_that_have_moved_are_the_same(tmp_path: Path) -> None:
     before, now = recipe(tmp_path / "a"), recipe(tmp_path / "b")
     run.mkdir()
     (run / "data.json").write_text(json.dumps({"checkpoints": checkpoints_of(before)}))
-    assert with_paths_of_now(RunFolder(run), before, now) == now != before
+    assert with_present_paths(RunFolder(run), before, now) == now != before
     (tmp_path / "b" / "teacher" / "config.json").write_text("{ }")
-    assert with_paths_of_now(RunFolder(run), before, now) == before
+    assert with_present_paths(RunFolder(run), before, now) == before
     tuned = [
         FinetuneRecipe.parse({"name": "t", "model": str(tmp_path / name / "teacher"), "training": {"steps": 1}})
         for name in "ab"
     ]
     (run / "data.json").write_text(json.dumps({"checkpoints": checkpoints_of(tuned[1])}))
-    assert with_paths_of_now(RunFolder(run), *tuned) == tuned[1]
+    assert with_present_paths(RunFolder(run), *tuned) == tuned[1]
 
 
 def test_a_teacher_that_was_replaced_is_noticed(tmp_path: Path) -> None:

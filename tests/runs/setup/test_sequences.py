@@ -12,7 +12,7 @@ from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, SequencesPart
 from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.preflight import preflight
-from causalkd.runs.setup.sequences import on_policy, prompt_style, reply_ends, taught_data
+from causalkd.runs.setup.sequences import data_with_written_responses, on_policy, prompt_style, reply_ends
 from causalkd.training.on_policy import OnPolicy
 from tests.data.tasks.test_instructions import CHATML
 from tests.data.tiny_tokenizers import gpt2_like
@@ -52,16 +52,16 @@ def test_what_the_teacher_writes_is_kept_and_taken_again(tmp_path: Path) -> None
     data = build_data(recipe.data, recipe.teacher)
     part = SequencesPart(generator="teacher", max_tokens=4)
     teacher = model("teacher")
-    written = taught_data(part, data, model(), teacher, 40, tmp_path / "kept")
+    written = data_with_written_responses(part, data, model(), teacher, 40, tmp_path / "kept")
     assert written.heldout is data.heldout and len(written.train.examples) == 6
     assert all(len(row["input_ids"]) <= 5 and row["input_ids"][0] == 2 for row in written.train.examples)
     (file,) = (tmp_path / "kept").iterdir()
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
-    assert len(taught_data(part, data, model(), teacher, 40, tmp_path / "kept").train.examples) == 3, (
+    assert len(data_with_written_responses(part, data, model(), teacher, 40, tmp_path / "kept").train.examples) == 3, (
         "read, not written again"
     )
-    assert taught_data(None, data, model(), teacher, 40, tmp_path) is data
+    assert data_with_written_responses(None, data, model(), teacher, 40, tmp_path) is data
 
 
 @pytest.mark.parametrize(("few", "longest"), [("student", 40), ("teacher", 40), ("student", 7)])
@@ -79,12 +79,16 @@ def test_rows_fit_every_model_and_the_datas_length(few: str, longest: int, tmp_p
     recipe = shrunk("quickstart-lm", tmp_path, "data.train_limit=2")
     data = build_data(recipe.data, recipe.teacher)
     data = replace(data, train=replace(data.train, examples=ROWS * 4))
-    found = taught_data(SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept")
+    found = data_with_written_responses(
+        SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept"
+    )
     assert max(len(row["input_ids"]) for row in found.train.examples) == room
     (kept,) = (tmp_path / "kept").iterdir()
     kept.write_text('{"input_ids": [1')
     with pytest.raises(ValueError, match=r"\.jsonl is damaged: .*; delete it, and the teacher writes again"):
-        taught_data(SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept")
+        data_with_written_responses(
+            SequencesPart(generator="teacher"), data, student, teacher, longest, tmp_path / "kept"
+        )
 
 
 CHANGES = {

@@ -17,7 +17,7 @@ from causalkd.runs.setup.data import build_data
 from causalkd.runs.setup.objectives import build_objectives
 from causalkd.runs.setup.prepare import build_alignment, build_student, build_teacher
 from causalkd.runs.setup.trainer import _check_is_whole, _check_outside, _memory, build_trainer, task_only
-from causalkd.training.callbacks import EpochOfData, MetricsFile, read_rows
+from causalkd.training.callbacks import MetricsFile, SetEpoch, read_rows
 from causalkd.training.progress import Progress
 from causalkd.training.teacher_cache import TeacherCache
 from causalkd.training.trainer import DistillationTrainer
@@ -119,7 +119,7 @@ def test_nobody_is_reported_to_and_no_row_is_printed(parts: dict[str, Any], tmp_
     trainer = _trainer(parts, tmp_path)
     callbacks = trainer.callback_handler.callbacks
     assert trainer.args.report_to == []
-    assert {type(each) for each in callbacks} >= {EpochOfData, MetricsFile, Progress}
+    assert {type(each) for each in callbacks} >= {SetEpoch, MetricsFile, Progress}
     assert not [each for each in callbacks if type(each) in (ProgressCallback, PrinterCallback)]
 
 
@@ -162,5 +162,7 @@ def test_blocks_are_compiled_where_nothing_looks_inside_them(parts: dict[str, An
 
 
 def test_a_run_refuses_a_sharded_student() -> None:
-    with pytest.raises(ValueError, match="FSDP was asked for, but a run's checkpoints are made by processes that hold"):
+    with pytest.raises(
+        ValueError, match="FSDP is switched on, but a run's checkpoints are made by processes that hold"
+    ):
         _check_is_whole(is_sharded=True)

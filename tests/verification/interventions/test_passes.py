@@ -9,10 +9,10 @@ import torch
 
 from causalkd.processes.merged import merged
 from causalkd.processes.processes import Processes
-from causalkd.verification.interventions.passes import Metric, ObservedModel, run_passes
+from causalkd.verification.interventions.passes import ObservedModel, Observer, run_passes
 from causalkd.verification.interventions.plan import declared_interventions, layer_interventions, plan
-from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
-from causalkd.verification.measures.off_distribution import Distances
+from causalkd.verification.measures.counters import MatchCounter, MeasurementPlan, TeacherCounterfactuals
+from causalkd.verification.measures.off_distribution import OffDistribution
 from causalkd.verification.results.baselines import BASELINES
 from tests.executed import blocks_of
 from tests.held_out import pairs_of, teacher_and_student
@@ -29,10 +29,10 @@ def _tables(setting, components):
     baselines = tuple(name for name in BASELINES if name != "untrained_student")
     asked = [MeasurementPlan(plan(teacher, student, alignment, component, None), baselines) for component in components]
     truth = TeacherCounterfactuals(asked)
-    return truth, [Table(truth, each, seed=0) for each in asked]
+    return truth, [MatchCounter(truth, each, seed=0) for each in asked]
 
 
-class _Watching(Metric):
+class _Watching(Observer):
     """Asks for every prediction of its interventions, and records which of them are still alive."""
 
     noted = None
@@ -46,7 +46,7 @@ class _Watching(Metric):
     def update(self, intervene):
         self.living.append(sum(ref() is not None for ref in self._refs))
         self.source_readings.append(intervene.source_readings is intervene.passes.source_readings)
-        answers = (intervene.answer.predictions, intervene.permuted, intervene.moved_elsewhere(0))
+        answers = (intervene.counterfactual.predictions, intervene.permuted, intervene.moved_elsewhere(0))
         self._refs = [weakref.ref(each.log_probabilities) for each in answers]
 
 
@@ -54,7 +54,7 @@ def test_who_looks_on_costs_nothing(setting):
     teacher, student, alignment, batches = setting
     truth, tables = _tables(setting, ["block_output", None, "block_output"])
     taught, own = declared_interventions(alignment)["middle"]
-    further = [Distances({"middle": intervention}, name="m") for intervention in (taught, own)]
+    further = [OffDistribution({"middle": intervention}, name="m") for intervention in (taught, own)]
     watching = _Watching(layer_interventions(student, "block_output", "middle").values())
     with blocks_of(teacher) as of_teacher, blocks_of(student) as of_student:
         run_passes(
@@ -111,7 +111,7 @@ def _noted(setting, alignment, batches, processes):
     teacher, student = setting[:2]
     truth, (table,) = _tables(setting, ["block_output"])
     taught, own = declared_interventions(alignment)["middle"]
-    distances = [Distances({"middle": intervention}, name="m") for intervention in (taught, own)]
+    distances = [OffDistribution({"middle": intervention}, name="m") for intervention in (taught, own)]
     observed = [ObservedModel(teacher, truth, distances[0]), ObservedModel(student, table, distances[1])]
     run_passes(observed, batches, processes)
     return tuple(observer.noted for observer in (truth, table, *distances))

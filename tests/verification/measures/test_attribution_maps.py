@@ -7,14 +7,14 @@ from causalkd.attribution.targets import Views
 from causalkd.data.batch import Batch, pad, pad_labels
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
-from causalkd.verification.measures.attribution_maps import AttributionBatch, How, measure_maps
+from causalkd.verification.measures.attribution_maps import AttributionBatch, MapSettings, measure_maps
 from causalkd.verification.measures.map_scores import text_agreement
 from tests.data.tiny_tokenizers import bert_like
 from tests.held_out import examples
 from tests.oracles.attribution import one_by_one
 from tests.tiny import PAD, tiny
 
-HOW = How(steps=2, baseline="mean", portions=2, random_orders=1, seed=0)
+HOW = MapSettings(steps=2, baseline="mean", portions=2, random_orders=1, seed=0)
 
 
 def _model(architecture: str, task: Task, layers: int = 2) -> HookedModel:
@@ -34,7 +34,7 @@ def test_a_classifier_is_asked_about_every_class() -> None:
     teacher, batch = _model("bert", "classification"), _batch("classification")
     question = AttributionBatch.of(teacher, batch)
     assert torch.equal(question.views.choice, torch.arange(3)[:, None].expand(3, 3))
-    assert torch.equal(question.asked, teacher.run(batch.inputs).logits.argmax(-1))
+    assert torch.equal(question.predicted_view, teacher.run(batch.inputs).logits.argmax(-1))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_maps_at_every_depth_and_faithfulness_of_what_the_teacher_predicts() -> 
     found = measure_maps(student, questions, HOW)
     assert [each.made.hook_point for each in found.maps] == ["blocks.0.hook_in", "blocks.0.hook_out"]
     assert found.maps[0].scores.shape[:2] == (3, 6) and found.faithfulness.upper.shape == (1, 6)
-    inputs, asked = questions[0].batch.inputs, questions[0].asked
+    inputs, asked = questions[0].batch.inputs, questions[0].predicted_view
     own = attribution_map(student, inputs, questions[0].views, steps=2, baseline="mean")
     assert torch.equal(found.maps[0].scores[:, :3], own.scores)
     scores = own.scores[asked, torch.arange(3)][None]
@@ -98,7 +98,7 @@ def test_maps_at_every_depth_and_faithfulness_of_what_the_teacher_predicts() -> 
 def test_batches_give_what_one_forward_after_the_other_gives(architecture: str, task: Task, side: str) -> None:
     model = HookedModel(tiny(architecture, task, layers=2, dtype=torch.float64), task=task, role="teacher")
     batch = _batch(task, side, times=2)  # of more tokens than those whose every order is tried
-    questions, how = [AttributionBatch.of(model, batch)] * 2, How(5, "mean", 3, 2, 0)
+    questions, how = [AttributionBatch.of(model, batch)] * 2, MapSettings(5, "mean", 3, 2, 0)
     found, (scores, faithful) = measure_maps(model, questions, how), one_by_one(model, questions, how)
     for own, expected in zip(found.maps, scores, strict=True):
         torch.testing.assert_close(own.scores, expected, rtol=1e-12, atol=1e-12)

@@ -9,7 +9,12 @@ from causalkd.processes.processes import Processes
 from causalkd.verification.interventions.passes import ObservedModel, run_passes
 from causalkd.verification.interventions.plan import plan
 from causalkd.verification.interventions.predictions import Predictions
-from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals, UntrainedCounter
+from causalkd.verification.measures.counters import (
+    MatchCounter,
+    MeasurementPlan,
+    TeacherCounterfactuals,
+    UntrainedCounter,
+)
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.results.baselines import BASELINES, Baseline
 from tests.drawn_predictions import Drawn, comparisons
@@ -25,7 +30,7 @@ def test_a_copy_matches_every_counterfactual_batch_by_batch():
     comparisons = plan(teacher, copy, alignment, "block_output", None)
     asked = MeasurementPlan(comparisons, ("majority_class", "norm_matched_random"))
     truth = TeacherCounterfactuals([asked])
-    table = Table(truth, asked, seed=0)
+    table = MatchCounter(truth, asked, seed=0)
     for batch in batches:
         run_passes([ObservedModel(teacher, truth), ObservedModel(copy, table)], [batch])
         assert truth.rows == len(batch.counted) and truth.ceiling == {}
@@ -60,7 +65,7 @@ ALL = tuple(BASELINES)
 def _observers(sites, baselines=ALL):
     asked = MeasurementPlan(comparisons(sites), baselines)
     truth = TeacherCounterfactuals([asked])
-    return truth, Table(truth, asked, seed=0), ByPair(truth, asked, seed=0)
+    return truth, MatchCounter(truth, asked, seed=0), ByPair(truth, asked, seed=0)
 
 
 def _scores(drawn, sites, shares=1):

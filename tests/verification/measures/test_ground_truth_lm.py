@@ -99,6 +99,6 @@ def test_every_number_is_that_of_a_loop_over_rows_and_answers(batches, answers, 
 def test_bases_that_are_labelled_elsewhere_are_refused(batches, answers):
     everywhere = [dataclasses.replace(batch, labels=batch.inputs["input_ids"]) for batch in batches]
     with pytest.raises(
-        ValueError, match="predicts 1980 times on these pairs, where the causal model gives 240 answers"
+        ValueError, match="makes 1980 predictions on these pairs, but the causal model gives 240 answers"
     ):
         ground_truth(handmade_lm(), answers, everywhere, name="teacher")

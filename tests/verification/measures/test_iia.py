@@ -7,7 +7,7 @@ from causalkd.data.batch import Batch
 from causalkd.data.positions import Positions
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.plan import plan
-from causalkd.verification.measures.counters import MeasurementPlan, Table, TeacherCounterfactuals
+from causalkd.verification.measures.counters import MatchCounter, MeasurementPlan, TeacherCounterfactuals
 from causalkd.verification.measures.iia import measure, measure_all, untrained
 from causalkd.verification.results.baselines import BASELINES
 from tests.held_out import MIDDLE, pairs_of, teacher_and_student
@@ -186,7 +186,7 @@ def test_untrained_students_are_drawn_from_their_own_seeds(setting):
     assert first == third != second
     comparisons = [plan(teacher, student, alignment, "block_output", None)] * 3
     truth, asked = TeacherCounterfactuals([]), [MeasurementPlan(own, ("untrained_student",)) for own in comparisons]
-    tables = [(student, Table(truth, each, seed)) for each, seed in zip(asked, (0, 1, 0), strict=True)]
+    tables = [(student, MatchCounter(truth, each, seed)) for each, seed in zip(asked, (0, 1, 0), strict=True)]
     assert len(untrained(tables)) == 2  # the same untrained student serves the first and the third
 
 

@@ -118,5 +118,7 @@ def test_entities_need_tags_that_begin_and_end_them() -> None:
     tags = ("O", "B-x", "I-x", "E-x", "S-y", "B", "I")
     check_metrics("token_classification", ("entity_f1", "entity_recall"), tags)
     check_metrics("token_classification", ("accuracy",), ("NOUN", "VERB"))
-    with pytest.raises(ValueError, match=r"'entity_f1' is of entities, .* there are NOUN, VERB; use accuracy: `m"):
+    with pytest.raises(
+        ValueError, match=r"'entity_f1' is for entities, .* there are the tags NOUN, VERB; use accuracy: `m"
+    ):
         check_metrics("token_classification", ("entity_f1",), ("O", "NOUN", "VERB"))

@@ -9,7 +9,7 @@ from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.synthetic.nli import PlantedNLI
 from causalkd.models.students import untrained_copy
 from causalkd.verification.measures.iia import measure
-from causalkd.verification.measures.mismatches import departures
+from causalkd.verification.measures.mismatches import mismatches
 from tests.held_out import pairs_of, teacher_and_student
 from tests.shrunk import planted_model
 
@@ -30,13 +30,13 @@ def setting():
 
 def test_the_pairs_of_largest_divergence_on_which_the_student_stays(setting):
     teacher, student, alignment, batches, rows = setting
-    found = departures(teacher, student, alignment, batches, name="s", seed=2, most=1000)
+    found = mismatches(teacher, student, alignment, batches, name="s", seed=2, most=1000)
     score = measure(teacher, student, alignment, batches, baselines=("no_intervention",)).score(0, 0)
     wrong = (score.effective_counts > 0) & (score.effective_matches == 0)
     assert 0 < len(found) <= wrong.sum()
     gaps = [each.kl for each in found]
     assert gaps == sorted(gaps, reverse=True)
-    assert departures(teacher, student, alignment, batches, name="s", seed=2, most=3) == found[:3]
+    assert mismatches(teacher, student, alignment, batches, name="s", seed=2, most=3) == found[:3]
     texts = {" ".join(row["text"]) for row in rows}
     for each in found:
         assert (each.name, each.seed, each.pair) == ("s", 2, "first")
@@ -52,7 +52,7 @@ def test_a_copy_departs_nowhere(setting):
     copy = planted_model(initializer_range=0.6)
     copy.model.load_state_dict(teacher.model.state_dict())
     with torch.no_grad():
-        assert departures(teacher, copy, resolve(ALIGNMENT, teacher, copy), batches, name="s", seed=0) == ()
+        assert mismatches(teacher, copy, resolve(ALIGNMENT, teacher, copy), batches, name="s", seed=0) == ()
 
 
 @pytest.mark.parametrize(("task", "said"), [("classification", "has no tokenizer"), ("regression", "does regression")])
@@ -61,11 +61,11 @@ def test_a_teacher_whose_predictions_cannot_be_shown_is_refused(task, said):
     teacher.tokenizer = None if task == "classification" else object()
     alignment, batches = pairs_of(teacher, student, n=4)
     with pytest.raises(ValueError, match=f"mismatches are those of a classifier with a tokenizer; this teacher {said}"):
-        departures(teacher, student, alignment, batches, name="s", seed=0)
+        mismatches(teacher, student, alignment, batches, name="s", seed=0)
 
 
 def test_mismatches_among_pairs_without_separate_sources_are_refused(setting):
     teacher, student, alignment, batches, _ = setting
     inside = [replace(batch, source=None, source_rows=torch.arange(len(batch.counted)).roll(1)) for batch in batches]
     with pytest.raises(ValueError, match="a list of mismatches needs pairs with separate sources"):
-        departures(teacher, student, alignment, inside, name="s", seed=2)
+        mismatches(teacher, student, alignment, inside, name="s", seed=2)

@@ -13,7 +13,7 @@ from causalkd.processes.processes import Processes
 from causalkd.verification.interventions.counterfactuals import ModelPass
 from causalkd.verification.interventions.plan import Intervention
 from causalkd.verification.measures import off_distribution
-from causalkd.verification.measures.off_distribution import Distances, distances
+from causalkd.verification.measures.off_distribution import OffDistribution, state_distances
 from tests.drawn_predictions import Drawn
 from tests.held_out import examples, pairs_of, teacher_and_student
 from tests.tiny import PAD
@@ -35,7 +35,7 @@ def _found(models, alignment, rows, n, batch_size=16):
     declared = Alignment.from_yaml(alignment)
     batches = pair_batches(rows, evaluation_pairs(rows, n, 0), declared.policies(), batch_size, PAD)
     resolved = resolve(declared, teacher, student)
-    found = distances(teacher, {pair.name: pair.teacher for pair in resolved.pairs}, batches, name="teacher")
+    found = state_distances(teacher, {pair.name: pair.teacher for pair in resolved.pairs}, batches, name="teacher")
     return found, batches
 
 
@@ -63,7 +63,7 @@ def test_replacing_everything_leads_to_clean_states_only(models):
 def test_every_distance_equals_the_loop_over_pairs(models):
     teacher, student = models
     resolved, batches = pairs_of(teacher, student, n=24, batch_size=24)
-    (row,) = distances(teacher, {"middle": resolved.pairs[0].teacher}, batches, name="t", seed=4)
+    (row,) = state_distances(teacher, {"middle": resolved.pairs[0].teacher}, batches, name="t", seed=4)
     intervention = Intervention(resolved.pairs[0].teacher, "middle")
     (batch,) = batches
     with torch.no_grad():
@@ -94,11 +94,11 @@ def test_states_that_no_input_leads_to_are_beyond(models):
     teacher, student = models
     resolved, batches = pairs_of(teacher, student, WHOLE.replace("layer: 2", "layer: 1"), n=40)
     sites = {"last": resolved.pairs[0].teacher}
-    (near,) = distances(teacher, sites, batches, name="t")
+    (near,) = state_distances(teacher, sites, batches, name="t")
     turns = itertools.cycle((1, 10))  # the last block runs for the base, then for the counterfactual
     handle = teacher.blocks[2].register_forward_hook(lambda module, args, output: output * next(turns))
     try:
-        (far,) = distances(teacher, sites, batches, name="t")
+        (far,) = state_distances(teacher, sites, batches, name="t")
     finally:
         handle.remove()
     assert far.clean == near.clean and far.beyond > 0.9 > near.beyond
@@ -114,7 +114,7 @@ def _drawn_rows(sizes, shares=1):
     """The rows of so many processes, of random states, and what each process has kept."""
     drawn, parts = Drawn("classes", sizes), []
     for rank in range(shares):
-        one = Distances({"middle": Intervention((), "own")}, name="m")
+        one = OffDistribution({"middle": Intervention((), "own")}, name="m")
         drawn.pass_over([], [one], [], Processes(shares, rank).share(len(sizes)))
         parts.append(one.noted)
     one.noted = merged(parts)
@@ -144,4 +144,4 @@ def test_pairs_without_separate_sources_and_no_pairs_are_refused(models):
     inside = [replace(batch, source=None, source_rows=torch.arange(4).roll(1)) for batch in batches]
     for given, said in ((inside, "needs pairs with separate sources"), ([], "was given no batches of pairs")):
         with pytest.raises(ValueError, match=said):
-            distances(models[0], {"middle": alignment.pairs[0].teacher}, given, name="teacher")
+            state_distances(models[0], {"middle": alignment.pairs[0].teacher}, given, name="teacher")

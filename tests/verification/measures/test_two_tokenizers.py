@@ -12,7 +12,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.task_types import Task
 from causalkd.verification.measures.attribution_maps import AttributionBatch
 from causalkd.verification.measures.iia import measure
-from causalkd.verification.measures.mismatches import departures
+from causalkd.verification.measures.mismatches import mismatches
 from causalkd.verification.measures.monitor import LIVE, LiveAccuracy
 from causalkd.verification.measures.task_metrics import choices, evaluate
 from causalkd.verification.search.cka import linear_cka
@@ -93,7 +93,7 @@ def test_departures_are_shown_in_the_teachers_tokens() -> None:
     tokenizer = pair.teacher.tokenizer
     assert tokenizer is not None
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in pair.stock(pair.teacher)["input_ids"]]
-    found = departures(pair.teacher, pair.student, _sites(pair), [pair.batch()], name="m", seed=0)[0]
+    found = mismatches(pair.teacher, pair.student, _sites(pair), [pair.batch()], name="m", seed=0)[0]
     row = texts.index(found.base)
     ids, source = (pair.stock(pair.teacher, order)["input_ids"][row] for order in (range(4), SOURCES))
     assert found.source == texts[SOURCES[row]]

@@ -60,7 +60,7 @@ def test_every_fault_of_a_file_is_named_at_once(report, tmp_path):
     with pytest.raises(ValueError) as error:
         VerificationReport.read(path)
     message = str(error.value)
-    assert "report.json is no verification report of this version" in message
+    assert "report.json is not a verification report of this version" in message
     assert "students[1].seed" in message and "interchange[2].iia" in message and "intercange" in message
     assert "`causalkd verify`" in message
 
@@ -68,7 +68,7 @@ def test_every_fault_of_a_file_is_named_at_once(report, tmp_path):
 def test_no_file_and_no_json_are_said_plainly(tmp_path):
     with pytest.raises(ValueError, match=r"there is no report at .*nowhere\.json"):
         VerificationReport.read(tmp_path / "nowhere.json")
-    with pytest.raises(ValueError, match="is no verification report"):
+    with pytest.raises(ValueError, match="is not a verification report"):
         VerificationReport.from_json('{"teacher": ')
 
 

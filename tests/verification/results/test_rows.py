@@ -3,13 +3,13 @@ import dataclasses
 import pytest
 
 from causalkd.verification.results.report import VerificationReport
-from causalkd.verification.results.rows import Departure, GroundTruthRow
+from causalkd.verification.results.rows import GroundTruthRow, Mismatch
 from tests.example_report import example_report
 
 TRUTH = GroundTruthRow(
     "teacher", None, "verb", "block_output", 0, "all", 0.5, None, None, None, 0, 9, {"a": None}, None
 )
-TELLING = Departure("kd", 0, "all", "a b", "c d", (("a", "c"),), "x", "y", "x", "x", 0.9, 0.1, 2.0)
+TELLING = Mismatch("kd", 0, "all", "a b", "c d", (("a", "c"),), "x", "y", "x", "x", 0.9, 0.1, 2.0)
 
 
 def test_they_survive_the_file_and_older_files_lack_them(tmp_path):

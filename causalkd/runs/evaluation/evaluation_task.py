@@ -1,4 +1,4 @@
-"""What a model is measured on: a task by its name, or the `data` of a YAML file, such as a recipe."""
+"""A task to measure models on, by its name or as the `data` of a YAML file, such as a recipe."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +22,11 @@ from causalkd.task_types import Task
 
 
 @dataclass(frozen=True)
-class AskedTask:
+class EvaluationTask:
     """A task that models are measured on."""
 
     name: str
-    """What it is called in files and tables."""
+    """Its name in files and tables."""
     given: str | OwnData
     kind: Task
     labels: tuple[str, ...]
@@ -35,10 +35,10 @@ class AskedTask:
     prompt: Literal["alpaca", "chat"] = "alpaca"
     seed: int = 0
     heldout_share: float | None = None
-    """The share of the training rows that the recipe holds out, which are then no split."""
+    """The share of the training rows that the recipe holds out, which then belong to no split."""
 
     @classmethod
-    def of(cls, task: str) -> "AskedTask":
+    def of(cls, task: str) -> "EvaluationTask":
         """The task of a name, or of a YAML file that is a recipe or holds a `data` block.
 
         Raises:
@@ -48,7 +48,7 @@ class AskedTask:
         if part is None:
             if Path(task).is_file():
                 raise ValueError(
-                    f"{task} is no YAML file; name one with a `data` block for it, which `causalkd data {task}` prints"
+                    f"{task} is not a YAML file; name one with a `data` block, which `causalkd data {task}` prints"
                 )
             spec = task_spec(task)
             return cls(task, task, spec.kind, spec.labels)
@@ -60,18 +60,18 @@ class AskedTask:
         return cls(name, given, spec.kind, spec.labels, *further)
 
     def settings(self) -> dict[str, Any]:
-        """All that says which rows are read and how they are judged, as plain data."""
+        """The settings that decide which rows are read and how they are scored, as plain data."""
         given = self.given if isinstance(self.given, str) else {key: it for key, it in asdict(self.given).items() if it}
         prompt = {"prompt": self.prompt} if self.kind == "causal_lm" else {}
         sizes = {"max_length": self.max_length, "limit": self.limit}
         return {"given": given, "seed": self.seed, **prompt, **{key: it for key, it in sizes.items() if it is not None}}
 
-    def as_trained_on(self, task: str, trained: DataPart | None) -> "AskedTask":
-        """The task with the prompt and the longest row that models were trained with, where it does not say its own.
+    def as_trained_on(self, task: str, trained: DataPart | None) -> "EvaluationTask":
+        """The task with the prompt and the longest row that models were trained with, if it does not set its own.
 
         Args:
-            task: What it was made of.
-            trained: What the models were trained on; None where it is not known.
+            task: The name or the file that it was made from.
+            trained: The data that the models were trained on; None if they are not known.
         """
         if trained is None:
             return self
@@ -81,7 +81,7 @@ class AskedTask:
         return replace(self, prompt=prompt, max_length=longest)
 
     def check_split(self, split: str) -> None:
-        """Refuses rows that a recipe divides by `heldout_share`: a split is none of its two parts.
+        """Refuses rows that a recipe divides by `heldout_share`: a split is neither of the two parts.
 
         Raises:
             ValueError: The rows of this split are divided.
@@ -93,17 +93,17 @@ class AskedTask:
                 "or name a YAML file with a `data` block without `heldout_share`"
             )
 
-    def for_labels_of(self, names: Sequence[str]) -> "AskedTask":
-        """The task with all labels of a model, in its order, where own data that declare none have some of them.
+    def for_labels_of(self, names: Sequence[str]) -> "EvaluationTask":
+        """The task with all labels of a model, in its order, if own data that declare no labels have some of them.
 
-        Labels are compared by any case; the data are read in their own spelling, and the task has the model's, so that
-        the tags of one entity are spelled alike.
+        Labels are compared regardless of case; the data are read in their own spelling, and the task has the model's,
+        so that the tags of one entity are spelled alike.
         """
         own, spelled = self.given, {label.casefold(): label for label in self.labels}
         known = {name.casefold() for name in names}
         distinct = len(spelled) == len(self.labels) and len(known) == len(names)
         if not isinstance(own, OwnData) or own.labels or not spelled or not distinct or not set(spelled) < known:
-            return self  # the same labels keep their order, which says which class F1 is of
+            return self  # the same labels keep their order, which decides the positive class of F1
         every = tuple(spelled.get(name.casefold(), name) for name in names)
         return replace(self, given=replace(own, labels=every), labels=tuple(names))
 
@@ -119,32 +119,33 @@ class AskedTask:
 
 
 def data_trained_on(origin: str | Path) -> DataPart | None:
-    """What the models of a run or fine-tuning, or a checkpoint in its folder, were trained on; None for other models.
+    """The data that the models of a run or fine-tuning, or a checkpoint in its folder, were trained on; None for
+    others.
 
     Raises:
         ValueError: The recipe of the run is damaged.
     """
     path = Path(origin).resolve()
-    for place in (path, path.parent, path.parent.parent) if path.is_dir() else ():
-        folder = RunFolder(place)
-        if folder.recipe.is_file() and (place == path or folder.finished):
+    for parent in (path, path.parent, path.parent.parent) if path.is_dir() else ():
+        folder = RunFolder(parent)
+        if folder.recipe.is_file() and (parent == path or folder.finished):
             kind = FinetuneRecipe if folder.holds_finetuning() else Recipe
             return kind.load(folder.recipe).data
     return None
 
 
 def data_part(task: str) -> DataPart | None:
-    """The `data` of a YAML file, which is a recipe or the block itself; None for the name of a task.
+    """The `data` of a YAML file, which is a recipe or the block itself; None if the text is the name of a task.
 
     Raises:
-        ValueError: There is no such file, or every fault of the block, one a line.
+        ValueError: There is no such file, or the block has faults, all of which are listed.
     """
     if Path(task).suffix not in (".yaml", ".yml"):
         return None
     if not Path(task).is_file():
         raise ValueError(f"there is no file {task}; name a YAML file with a `data` block, or a task such as mrpc")
     content = read_mapping(task)
-    # A recipe without `data` has the usual data of one; a block has no name.
+    # A recipe without `data` has the default data; a block has no name.
     without_data = "name" in content and set(content) <= {*Recipe.model_fields, *FinetuneRecipe.model_fields}
     try:
         return DataPart.model_validate(content.get("data", {} if without_data else content))

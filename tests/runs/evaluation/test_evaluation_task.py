@@ -6,17 +6,17 @@ import pytest
 
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.recipe.recipe import Recipe
-from causalkd.runs.evaluation.asked_task import AskedTask, data_trained_on
+from causalkd.runs.evaluation.evaluation_task import EvaluationTask, data_trained_on
 from causalkd.runs.folder.layout import RunFolder
 from tests.data.tiny_tokenizers import bert_like
 
 
 def test_a_name_is_a_task() -> None:
-    asked = AskedTask.of("mrpc")
+    asked = EvaluationTask.of("mrpc")
     assert (asked.name, asked.given, asked.kind) == ("mrpc", "mrpc", "classification")
     assert asked.labels == ("not_equivalent", "equivalent")
     with pytest.raises(ValueError, match="there is no task 'mrcp'"):
-        AskedTask.of("mrcp")
+        EvaluationTask.of("mrcp")
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["recipe", "block"])
@@ -25,17 +25,17 @@ def test_a_file_holds_data(tmp_path: Path, whole: bool) -> None:
     block = f"  path: {tmp_path}/mine.csv\n  kind: classification\n  max_length: 9\n  seed: 3\n"
     file = tmp_path / "mine.yaml"
     file.write_text(f"name: x\ndata:\n{block}" if whole else f"data:\n{block}")
-    asked = AskedTask.of(str(file))
+    asked = EvaluationTask.of(str(file))
     assert (asked.name, asked.kind, asked.labels) == ("mine", "classification", ("no", "yes"))
     assert isinstance(asked.given, OwnData) and (asked.max_length, asked.seed) == (9, 3)
     file.write_text("data: {task: rte, max_length: 64, eval_limit: 5}")
-    asked = AskedTask.of(str(file))
+    asked = EvaluationTask.of(str(file))
     assert (asked.name, asked.given, asked.max_length, asked.limit) == ("rte", "rte", 64, 5)
 
 
 def test_rows_without_some_of_a_models_labels_are_numbered_by_the_model(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("text,label\n" + "a cat,yes\na dog,no\n" * 10)
-    asked = AskedTask.of(_block(tmp_path, ""))
+    asked = EvaluationTask.of(_block(tmp_path, ""))
     names = ("no", "maybe", "yes")
     fitted = asked.for_labels_of(names)
     assert fitted.labels == names and isinstance(fitted.given, OwnData)
@@ -44,9 +44,9 @@ def test_rows_without_some_of_a_models_labels_are_numbered_by_the_model(tmp_path
         fitted.load("test", bert_like(), 0, None, 64)
     assert found.labels == names and {each["label"] for each in found.examples} == {0, 2}
     assert asked.for_labels_of(("Yes", "no")) is asked  # another name
-    declared = AskedTask.of(_block(tmp_path, "labels: ['no', 'yes'], "))
+    declared = EvaluationTask.of(_block(tmp_path, "labels: ['no', 'yes'], "))
     assert declared.for_labels_of(names) is declared
-    assert AskedTask.of("mrpc").for_labels_of(names).labels == ("not_equivalent", "equivalent")
+    assert EvaluationTask.of("mrpc").for_labels_of(names).labels == ("not_equivalent", "equivalent")
 
 
 def _block(folder: Path, labels: str) -> str:
@@ -66,9 +66,9 @@ def test_a_task_has_the_prompt_and_the_length_that_models_were_trained_with(tmp_
     block.write_text("{task: instruct, prompt: alpaca, max_length: 30}")
     for origin in (run.path, run.path / "student"):
         trained = data_trained_on(origin)
-        asked = AskedTask.of("instruct").as_trained_on("instruct", trained)
+        asked = EvaluationTask.of("instruct").as_trained_on("instruct", trained)
         assert (asked.prompt, asked.max_length) == ("chat", 40)
-        asked = AskedTask.of(str(block)).as_trained_on(str(block), trained)
+        asked = EvaluationTask.of(str(block)).as_trained_on(str(block), trained)
         assert (asked.prompt, asked.max_length) == ("alpaca", 30)
     assert data_trained_on(tmp_path) is data_trained_on("someone/model") is None
 
@@ -76,7 +76,7 @@ def test_a_task_has_the_prompt_and_the_length_that_models_were_trained_with(tmp_
 def test_rows_that_a_recipe_divides_are_no_split(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text("{name: x, data: {task: planted, heldout_share: 0.2}}")
-    asked = AskedTask.of(str(file))
+    asked = EvaluationTask.of(str(file))
     with pytest.raises(
         ValueError, match=r"'planted' holds out 20% of its training rows .* `causalkd report RUN` shows"
     ):
@@ -87,25 +87,25 @@ def test_rows_that_a_recipe_divides_are_no_split(tmp_path: Path) -> None:
 def test_a_recipe_without_data_has_the_usual_ones(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text("{name: x, model: bert-base-uncased, training: {steps: 3}}")
-    assert AskedTask.of(str(file)).name == "planted"
+    assert EvaluationTask.of(str(file)).name == "planted"
     file.write_text("{name: x, path: mine.csv, kind: classification}")
     with pytest.raises(ValueError, match="name: unknown key"):
-        AskedTask.of(str(file))
+        EvaluationTask.of(str(file))
 
 
 def test_faults_of_a_block_are_listed(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("data: {path: mine.csv, kind: classes, max_lenght: 9}")
     with pytest.raises(ValueError, match=r"(?s)the data of .*mine.yaml cannot be used.*max_lenght.*kind|kind.*max_len"):
-        AskedTask.of(str(file))
+        EvaluationTask.of(str(file))
 
 
 def test_a_file_that_is_absent_and_a_block_that_is_no_mapping_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*absent.yaml; name a YAML file with a `data` block"):
-        AskedTask.of(str(tmp_path / "absent.yaml"))
+        EvaluationTask.of(str(tmp_path / "absent.yaml"))
     (tmp_path / "rows.csv").write_text("text,label\n")
-    with pytest.raises(ValueError, match=r"rows.csv is no YAML file; .* which `causalkd data .*rows.csv` prints"):
-        AskedTask.of(str(tmp_path / "rows.csv"))
+    with pytest.raises(ValueError, match=r"rows.csv is not a YAML file; .* which `causalkd data .*rows.csv` prints"):
+        EvaluationTask.of(str(tmp_path / "rows.csv"))
     (tmp_path / "words.yaml").write_text("data: reviews.csv")
     with pytest.raises(ValueError, match=r"the data of .*words.yaml cannot be used"):
-        AskedTask.of(str(tmp_path / "words.yaml"))
+        EvaluationTask.of(str(tmp_path / "words.yaml"))

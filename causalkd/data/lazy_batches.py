@@ -1,4 +1,4 @@
-"""Batches that are made when they are asked for, so that any number of rows costs the memory of one batch."""
+"""Batches that are made on access, so that any number of rows costs the memory of one batch."""
 
 from collections.abc import Callable, Sequence
 from typing import overload
@@ -6,12 +6,12 @@ from typing import overload
 from causalkd.data.batch import Batch
 
 
-class MadeBatches(Sequence[Batch]):
-    """Batches of `size` neighbouring rows, the last one of what is left; each is made anew whenever it is asked for.
+class LazyBatches(Sequence[Batch]):
+    """Batches of `size` neighbouring rows, the last one of the remaining rows; each is made at every access.
 
     Args:
-        rows: How many rows there are.
-        size: How many of them are a batch.
+        rows: The number of rows.
+        size: The number of rows of a batch.
         make: Makes the batch of the rows of a range; every time the same.
     """
 
