@@ -55,7 +55,9 @@ class ResolvedSite:
     def take(self, activation: Float[Tensor, "... width"]) -> Float[Tensor, "... count"]:
         """The coordinates that the intervention takes: all, some columns, or those in the basis."""
         if self.basis is not None:
-            return activation @ self.basis.to(activation)
+            # Autocast would round the coordinates, and with them every direction of an activation in float32.
+            with torch.autocast(activation.device.type, enabled=False):
+                return activation @ self.basis.to(activation)
         return activation if self.columns is None else activation[..., self.columns.to(activation.device)]
 
     def put(
@@ -63,7 +65,8 @@ class ResolvedSite:
     ) -> Float[Tensor, "... width"]:
         """The activation with these coordinates replaced; the part orthogonal to them stays."""
         if self.basis is not None:
-            return recipient + (taken - self.take(recipient)) @ self.basis.T.to(recipient)
+            with torch.autocast(recipient.device.type, enabled=False):
+                return recipient + (taken.to(recipient) - self.take(recipient)) @ self.basis.T.to(recipient)
         return taken if self.columns is None else recipient.index_copy(-1, self.columns.to(taken.device), taken)
 
 
