@@ -138,5 +138,5 @@ def test_a_config_that_pyvene_saved_is_read(tmp_path):
     saved = pyvene.IntervenableConfig.from_pretrained(str(tmp_path))
     assert Alignment.from_pyvene(saved, saved) == Alignment.from_pyvene(built, built)
     saved.intervention_types = [str(pyvene.RotatedSpaceIntervention)]
-    with pytest.raises(ValueError, match=r"RotatedSpaceIntervention.* given, but only VanillaIntervention is supported"):
+    with pytest.raises(ValueError, match=r"RotatedSpaceIntervention.* given, but only Vanilla"):
         Alignment.from_pyvene(saved, saved)
