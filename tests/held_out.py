@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import torch
+from transformers import AutoModelForCausalLM, Lfm2Config
 
 from causalkd.alignment.resolve import ResolvedAlignment, resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
-from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.task_types import Task
 from tests.tiny import LABELS, PAD, VOCABULARY, tiny
 
@@ -28,6 +29,24 @@ def teacher_and_student(
         HookedModel(tiny(architecture, task, seed, depth), task=task, role=role)
         for seed, depth, role in ((0, layers[0], "teacher"), (1, layers[1], "student"))
     )
+
+
+def hybrid(kinds: str, role: Role, seed: int = 0) -> HookedModel:
+    """A tiny causal language model, of which only the layers written `A` have attention; the others, `C`, convolve."""
+    torch.manual_seed(seed)
+    names = {"A": "full_attention", "C": "conv"}
+    config = Lfm2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=len(kinds),
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        layer_types=[names[kind] for kind in kinds],
+        pad_token_id=PAD,
+        block_multiple_of=8,
+    )
+    return HookedModel(AutoModelForCausalLM.from_config(config).eval(), task="causal_lm", role=role)
 
 
 def examples(task: Task, n: int = 40, seed: int = 0) -> list[dict]:

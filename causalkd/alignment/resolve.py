@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite, overlap
 from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import nearest
 from causalkd.models.hooks.hook_names import component_of
-from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint
+from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent, by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.load import check_order
 
@@ -147,18 +147,15 @@ def _find_hook_point(site: Site, model: HookedModel, faults: list[str]) -> HookP
     if component not in COMPONENTS:
         faults.append(f"component {component!r} is not supported here; {nearest(component, list(COMPONENTS))}")
         return None
-    layers = [hook_point.layer for hook_point in model.hook_points() if hook_point.component == component]
-    if not layers:
+    found = by_layer(component, model.hook_points())
+    if not found:
         faults.append(f"{model.architecture} has no {component}; name another component")
         return None
-    if site.layer in layers:
-        return model.hook_point(component, site.layer)
-    close = model.hook_point(component, min(layers, key=lambda layer: abs(layer - site.layer)))
-    faults.append(
-        f"{component} of layer {site.layer} does not exist; {model.architecture} has it in layers "
-        f"{layers[0]}–{layers[-1]}; did you mean layer {close.layer} ({close.name})?"
-    )
-    return None
+    if site.layer not in found:
+        close = found[min(found, key=lambda layer: abs(layer - site.layer))]
+        where = absent(component, site.layer, model.architecture, model.hook_points())
+        faults.append(f"{where}; did you mean layer {close.layer} ({close.name})?")
+    return found.get(site.layer)
 
 
 def _unit_faults(site: Site) -> list[str]:
@@ -244,17 +241,14 @@ def _columns(site: Site, hook_point: HookPoint) -> Int[Tensor, " n"] | None:
 
 
 def _side_faults(sites: tuple[ResolvedSite, ...], path: str) -> list[str]:
-    """Refuses sites of one model that write the same columns, which no intervention can do."""
+    """Refuses sites of one model that write the same columns or directions, which no intervention can do."""
     faults = []
     for index, site in enumerate(sites):
         for other in sites[:index]:
-            if site.hook_point.tensor != other.hook_point.tensor:
-                continue
-            shared = sorted(set(_column_list(site)) & set(_column_list(other)))
-            if shared:
-                faults.append(
-                    f"{path}: two sites write columns {_ranges(shared)} of {site.hook_point.name}; keep one of them"
-                )
+            if overlap(site, other):
+                shared = f"columns {_ranges(sorted(set(_column_list(site)) & set(_column_list(other))))}"
+                shared = "directions that are not orthogonal" if site.basis is not other.basis else shared
+                faults.append(f"{path}: two sites write {shared} of {site.hook_point.name}; keep one of them")
     return faults
 
 

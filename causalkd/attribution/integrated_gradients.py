@@ -22,6 +22,8 @@ from causalkd.attribution.targets import (
     check_rows,
     check_views,
     logits_at,
+    slopes,
+    steep_values,
     view_values,
 )
 from causalkd.errors import check_choice
@@ -98,17 +100,18 @@ def attributions_at(
     read = list(dict.fromkeys(each for point in hook_points for each in entry_hook_points(model, point)))
     with evaluating([model]), torch.no_grad():
         activations = model.read(inputs, read).activations
-        starts = _baselines(model, inputs, {point: activations[point] for point in hook_points}, baseline)
+        here = {point: activations[point] for point in hook_points}
+        starts = dict(zip(here, _baselines(model, inputs, here, baseline), strict=True))
         return [
             _along(
                 Path(model, inputs, point, *(activations[each] for each in entry_hook_points(model, point)[1:])),
-                activations[point],
-                start,
+                here[point],
+                starts[point],
                 views,
                 target,
                 steps,
             )
-            for point, start in zip(hook_points, starts, strict=True)
+            for point in hook_points
         ]
 
 
@@ -123,11 +126,14 @@ def _along(
     """The attributions along one path, its steps in groups that go through the model together."""
     # The sum over steps grows while its terms do not: half precision would soon lose them.
     rows, wide = len(here), torch.promote_types(here.dtype, torch.float32)
+    away = at_least_float32(here) - at_least_float32(start)
     total, at_start = here.new_zeros((), dtype=wide), torch.zeros(())
     together = max(1, _POSITIONS // max(1, here[..., 0].numel()))
     for first in range(0, steps + 1, together):
         numbers = range(first, min(first + together, steps + 1))
-        points = torch.cat([start + number / steps * (here - start) for number in numbers])
+        # The last point is the activation itself, so that `gap` is of the model's own output.
+        along = [(start + number / steps * away).to(here) for number in range(numbers.start, min(numbers.stop, steps))]
+        points = torch.cat([*along, here] if numbers.stop > steps else along)
         of_all = views.repeated(len(numbers))
         hidden, logits = path.repeated(len(numbers)).run(points, of_all)
         if first == 0:
@@ -137,7 +143,7 @@ def _along(
         # The sum is a right one: the start itself is not in it.
         total = total + gradients[:, 1 if first == 0 else 0 :].sum(1, dtype=wide)
     at_end = view_values(logits[-rows:].detach(), views, target)
-    values = (here - start) * (total / steps)
+    values = away * (total / steps)
     gap = values.sum((-2, -1)) - (at_end - at_start)
     return Attributions(values, gap, attention_of(path.model))
 
@@ -203,7 +209,7 @@ def view_gradients(
     *,
     create_graph: bool = False,
 ) -> Float[Tensor, "view batch pos width"]:
-    """The gradient of every view's target with respect to hidden states in the graph of the logits.
+    """The gradients of the views' targets for hidden states in the graph of the logits, in float32 at least.
 
     Without `create_graph` the graph is used up. Rows do not mix in a forward, so one backward of a sum over rows gives
     the gradient of each. Costs one backward per view, and for all K classes K − 1 (K with the target `logit`). They run
@@ -213,14 +219,18 @@ def view_gradients(
     if views.every and target != "logit":
         return _class_gradients(logits, hidden, target, create_graph)
     with torch.enable_grad():
-        totals = view_values(logits, views, target).sum(1).unbind()
-    return torch.stack(_backwards(totals, hidden, create_graph))
+        steep = steep_values(logits, views, target)
+        totals = steep.sum(1).unbind()
+    found = torch.stack(_backwards(totals, hidden, create_graph))
+    # The slope, such as p (1 − p), stays outside of the backward: in float16 that of a sure model would be lost.
+    with torch.set_grad_enabled(create_graph), torch.autocast(hidden.device.type, enabled=False):
+        return slopes(steep, views, target)[..., None, None] * at_least_float32(found)
 
 
 def _class_gradients(
     logits: Float[Tensor, "batch class"], hidden: Float[Tensor, "batch pos width"], target: Target, create_graph: bool
 ) -> Float[Tensor, "class batch pos width"]:
-    """∇ log p_c = Σ_j p_j (d_c − d_j) with d_c = ∇(z_c − z_0), so d_0 = 0 needs no backward. In float32 at least.
+    """∇ log p_c = Σ_j p_j (d_c − d_j) with d_c = ∇(z_c − z_0), so d_0 = 0 needs no backward.
 
     Nothing is divided by p, and 1 − p_c is summed from the other classes: written as d_c − Σ_j p_j d_j, the map of a
     class of which a model is sure would be the difference of two equal things, of which bfloat16 leaves nothing.
@@ -260,8 +270,9 @@ def _baselines(
         return [torch.zeros_like(each) for each in here.values()]
     if baseline == "mean":
         counted = inputs["attention_mask"].bool()[..., None]
-        tokens = counted.sum(1, keepdim=True)
-        return [(each.where(counted, 0).sum(1, keepdim=True) / tokens).expand_as(each) for each in here.values()]
+        tokens = counted.sum(1, keepdim=True).clamp(min=1)
+        sums = [at_least_float32(each).where(counted, 0).sum(1, keepdim=True) for each in here.values()]
+        return [(total / tokens).to(each).expand_as(each) for total, each in zip(sums, here.values(), strict=True)]
     masked = model.read(_masked(model, inputs), list(here)).activations
     return [masked[point] for point in here]
 

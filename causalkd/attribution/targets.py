@@ -48,15 +48,27 @@ def class_views(classes: int, rows: int, device: torch.device | str = "cpu") -> 
 
 def label_views(labels: Tensor) -> Views:
     """One view per row: its own class, or the number that a regression should predict; the first class without a
-    label.
+    label. Labels of a regression are floating-point numbers: whole ones are classes.
+
+    Raises:
+        ValueError: The labels are not one for each row.
     """
+    if labels.shape not in ((len(labels),), (len(labels), 1)):
+        raise ValueError(f"the labels have shape {tuple(labels.shape)}; give one for each row")
+    labels = labels.flatten()
     if labels.is_floating_point():
         return Views(torch.zeros_like(labels, dtype=torch.long)[None], goal=labels)
     return Views(labels.clamp(min=0)[None])
 
 
 def token_views(logits: Float[Tensor, "batch choice"], position: Int[Tensor, "batch"], count: int) -> Views:
-    """The `count` likeliest tokens (or tags) at one position of each row, the likeliest first."""
+    """The `count` likeliest tokens (or tags) at one position of each row, the likeliest first.
+
+    Raises:
+        ValueError: There are fewer tokens, or none are asked for.
+    """
+    if not 0 < count <= logits.shape[-1]:
+        raise ValueError(f"{count} likeliest tokens asked for; there are 1–{logits.shape[-1]}")
     return Views(logits.topk(count, dim=-1).indices.T, position)
 
 
@@ -77,6 +89,8 @@ def check_rows(views: Views, task: Task, real: Bool[Tensor, "batch pos"]) -> Non
         raise ValueError(
             f"a {task} head needs {wanted}; make them with " + ("token_views" if task in TOKEN_TASKS else "class_views")
         )
+    if views.choice.dim() != 2 or not views.choice.numel():
+        raise ValueError(f"the views have shape {tuple(views.choice.shape)}; give (view, batch), and at least one view")
     if views.choice.shape[1] != len(real):
         raise ValueError(f"the views are of {views.choice.shape[1]} rows and the inputs have {len(real)}")
     if views.position is not None:
@@ -106,6 +120,10 @@ def check_views(views: Views, task: Task, outputs: int, target: Target) -> None:
         ValueError: There is no such view or target.
     """
     low, high = int(views.choice.min()), int(views.choice.max())
+    if task == "regression" and high > 0 and views.goal is None:
+        raise ValueError(
+            f"view {high} is a class and this head predicts a number; give label_views floating-point labels"
+        )
     if low < 0 or high >= outputs:
         raise ValueError(f"view {low if low < 0 else high} is not a class of this head, which has 0–{outputs - 1}")
     if views.every and len(views.choice) != outputs:
@@ -125,16 +143,42 @@ def logits_at(views: Views, width: int) -> Int[Tensor, "batch"] | None:
 
 def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
     """The explained scalar of each view and row, from each row's logits at its position; in float32 at least."""
+    if _is_of_logits(views, target):
+        chosen = _chosen(logits, views)
+        return chosen if target == "logit" or views.goal is None else (chosen - views.goal).square()
+    # log_softmax's gradient takes p from 1, which leaves little near 1.
+    log_p = logsigmoid(_log_odds(logits, views))
+    return {"loss": log_p.neg, "probability": log_p.exp}.get(target, lambda: log_p)()
+
+
+def steep_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
+    """Of what the target is a function, and whose gradient is of order one where the target's can be tiny: the logit,
+    or the log odds. The target's gradient is the `slopes` times that of these.
+    """
+    return _chosen(logits, views) if _is_of_logits(views, target) else _log_odds(logits, views)
+
+
+def slopes(steep: Float[Tensor, "view batch"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
+    """The derivative of each view's target at its `steep_values`."""
+    if _is_of_logits(views, target):
+        return torch.ones_like(steep) if target == "logit" or views.goal is None else 2 * (steep - views.goal)
+    others = (-steep).sigmoid()
+    return {"loss": others.neg, "probability": lambda: steep.sigmoid() * others}.get(target, lambda: others)()
+
+
+def _is_of_logits(views: Views, target: Target) -> bool:
+    return target == "logit" or (target == "loss" and views.goal is not None)
+
+
+def _chosen(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tensor, "view batch"]:
+    return at_least_float32(logits).T.gather(0, views.choice)
+
+
+def _log_odds(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tensor, "view batch"]:
+    """The log of p / (1 − p), which is z − log Σ of the others' exp."""
     logits = at_least_float32(logits)
-    if target == "loss" and views.goal is not None:
-        return (logits.T.gather(0, views.choice) - views.goal).square()
-    chosen = logits.T.gather(0, views.choice)
-    if target == "logit":
-        return chosen
-    # log p = log σ(z − log Σ of the others' exp): log_softmax's gradient takes p from 1, which leaves little near 1.
-    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf).logsumexp(-1)
-    chosen = logsigmoid(chosen - others)
-    return {"loss": chosen.neg, "probability": chosen.exp}.get(target, lambda: chosen)()
+    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf)
+    return logits.T.gather(0, views.choice) - others.logsumexp(-1)
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

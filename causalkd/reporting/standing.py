@@ -93,12 +93,12 @@ def alike(pairs: tuple[int, int]) -> str:
 
 
 def standings(report: VerificationReport) -> dict[str, tuple[Evidence, Evidence]]:
-    """How each student stands, by name, at the aligned sites and at the others."""
+    """The evidence for each student, by name, at the aligned sites and at the others."""
     return {name: (standing(report, name, "aligned"), standing(report, name, "other")) for name in report.names}
 
 
 def standing(report: VerificationReport, name: str, kind: SiteKind) -> Evidence:
-    """How one student stands at the aligned or the other sites."""
+    """The evidence for one student at the aligned or the other sites."""
     seeds = [student.seed for student in report.students if student.name == name]
     rows = [[row for row in rows_of(report, name, seed) if row.kind == kind] for seed in seeds]
     by_seed = [_sites(each) for each in rows]

@@ -73,18 +73,18 @@ OUTSIDE = "lies outside block_output (32 columns: [0, 32])"
 FAULTS: list[tuple[dict[str, object], str]] = [
     (
         {"layer": 7},
-        "block_output of layer 7 does not exist; BertForMaskedLM has it in layers 0–2; did you mean layer 2 "
+        "block_output of layer 7 does not exist; BertForMaskedLM has block_output in layers 0–2; did you mean layer 2 "
         "(blocks.2.hook_out)?",
     ),
     (
         {"layer": -1},
-        "block_output of layer -1 does not exist; BertForMaskedLM has it in layers 0–2; did you mean layer 0 "
+        "block_output of layer -1 does not exist; BertForMaskedLM has block_output in layers 0–2; did you mean layer 0 "
         "(blocks.0.hook_out)?",
     ),
     (
         {"layer": 1, "component": "token_embedding"},
-        "token_embedding of layer 1 does not exist; BertForMaskedLM has it in layers 0–0; did you mean layer 0 "
-        "(embed.hook_out)?",
+        "token_embedding of layer 1 does not exist; BertForMaskedLM has token_embedding in layer 0; did you mean "
+        "layer 0 (embed.hook_out)?",
     ),
     ({"component": "mlp_input"}, "component 'mlp_input' is not supported here; did you mean mlp_output?"),
     (
@@ -143,8 +143,8 @@ def test_faults_of_a_source_site():
         resolve_site(Site(layer=1, source=source), _model())
     assert str(error.value).splitlines() == [
         "site.source: has a source of its own; a source's activation is read at one site",
-        "site.source: block_input of layer 9 does not exist; BertForMaskedLM has it in layers 0–2; did you mean layer "
-        "2 (blocks.2.hook_in)?",
+        "site.source: block_input of layer 9 does not exist; BertForMaskedLM has block_input in layers 0–2; did you "
+        "mean layer 2 (blocks.2.hook_in)?",
     ]
     narrow = Site(layer=0, subspace_partition=((0, 8),))
     with pytest.raises(ValueError) as error:
@@ -172,10 +172,10 @@ def test_one_error_lists_every_fault_of_an_alignment():
         "alignment 'early' does not fit this teacher (BertForMaskedLM, layers 0–3, width 32, 4 heads) and student "
         "(GPT2LMHeadModel, layers 0–2, width 32, 4 heads):",
         "  pairs[2].name: 'a' is the name of pairs[0] too; names are unique",
-        "  pairs[0].teacher[1]: block_output of layer 7 does not exist; BertForMaskedLM has it in layers 0–3; did you "
-        "mean layer 3 (blocks.3.hook_out)?",
-        "  pairs[0].student[0]: block_output of layer 7 does not exist; GPT2LMHeadModel has it in layers 0–2; did you "
-        "mean layer 2 (blocks.2.hook_out)?",
+        "  pairs[0].teacher[1]: block_output of layer 7 does not exist; BertForMaskedLM has block_output in layers 0–3;"
+        " did you mean layer 3 (blocks.3.hook_out)?",
+        "  pairs[0].student[0]: block_output of layer 7 does not exist; GPT2LMHeadModel has block_output in layers 0–2;"
+        " did you mean layer 2 (blocks.2.hook_out)?",
         "  pairs[1].teacher: no site; give at least one",
         "  pairs[1].student: two sites write columns 4–7 of blocks.0.hook_out; keep one of them",
         "  pairs[2].teacher: two sites write columns 0–31 of blocks.0.attn.o.hook_in; keep one of them",

@@ -33,6 +33,13 @@ def test_directions_are_replaced_as_transformer_lens_does() -> None:
     torch.testing.assert_close(site.put(BASE, site.take(SOURCE)), expected, rtol=0, atol=1e-5)
 
 
+def test_directions_of_float32_keep_their_precision_under_autocast() -> None:
+    site = ResolvedSite(PLACE, basis=random_basis(PLACE.width, 3, 0))
+    expected = site.put(BASE, site.take(SOURCE))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert site.put(BASE, site.take(SOURCE)).equal(expected)
+
+
 def test_half_precision_stays_half_precision() -> None:
     for site in (ResolvedSite(PLACE, basis=random_basis(PLACE.width, 3, 0)), ResolvedSite(PLACE, torch.tensor([1]))):
         base, source = BASE.bfloat16(), SOURCE.bfloat16()

@@ -91,6 +91,28 @@ def test_many_steps_of_half_precision_are_added_up_in_float32() -> None:
         assert (one - other).norm() / other.norm() < error
 
 
+@pytest.mark.parametrize("target", ["loss", "probability"])
+def test_a_sure_students_map_under_autocast(target: Target) -> None:
+    """What is lost in float16 is a slope of 1e-6; the map by its norm, as AD-KD takes it, does not depend on it."""
+    model, views = hooked(role="student"), label_views(torch.tensor([0, 0, 0]))
+    model.model.float()
+    with torch.no_grad():
+        model.model.get_parameter("classifier.bias")[0] += 14
+
+    def found() -> list[Tensor]:
+        model.model.zero_grad()
+        values = _traced(model, views, target, 1, None).float()
+        (values / values.detach().norm()).abs().sum().backward()
+        of_weights = [each.grad.flatten() for each in model.model.parameters() if each.grad is not None]
+        return [values.detach(), torch.cat(of_weights)]
+
+    expected = found()
+    with torch.autocast("cpu", dtype=torch.float16):
+        ours = found()
+    for one, other in zip(ours, expected, strict=True):
+        assert (one - other).norm() < 0.02 * other.norm()
+
+
 def test_dropout_goes_on_as_if_nothing_had_been_repeated() -> None:
     model, states = hooked(role="student", dropout=0.3), []
     model.model.train()

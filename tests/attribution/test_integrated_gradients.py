@@ -6,8 +6,9 @@ from torch import Tensor
 
 from causalkd.attribution import integrated_gradients as integrated
 from causalkd.attribution.integrated_gradients import integrated_gradients
-from causalkd.attribution.targets import Target, class_views, label_views
+from causalkd.attribution.targets import Target, class_views, label_views, view_values
 from causalkd.models.hooks.attention import attention_of
+from causalkd.models.hooks.start_at import entered
 from tests.attribution.targets import hooked, shared, target_of, views_of
 from tests.data.tiny_tokenizers import bert_like
 from tests.oracles.gradients import slow_gradients
@@ -118,7 +119,7 @@ def test_a_student_in_train_mode_is_explained_without_dropout_and_stays_so() -> 
 
 @pytest.mark.parametrize("sure", [8.0, 15.0])
 @pytest.mark.parametrize("alone", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_map_of_a_class_that_is_nearly_certain(sure: float, alone: bool, dtype: torch.dtype) -> None:
     """Its gradient is small, a remainder of nothing larger: half precision keeps it."""
     model = hooked()
@@ -130,7 +131,7 @@ def test_the_map_of_a_class_that_is_nearly_certain(sure: float, alone: bool, dty
     model.model.to(dtype)
     found = integrated_gradients(model, INPUTS, views, steps=1, target="loss").values[view]
     error = (found.double() - expected).norm() / expected.norm()
-    assert error < (1e-4 if dtype == torch.float32 else 0.1)
+    assert error < {torch.float32: 1e-4, torch.float16: 0.01, torch.bfloat16: 0.1}[dtype]
 
 
 def test_many_steps_of_half_precision_are_added_up_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +145,27 @@ def test_many_steps_of_half_precision_are_added_up_in_float32(monkeypatch: pytes
     found = integrated_gradients(model, one, views, hook_point="blocks.1.hook_in", steps=64, target="loss")
     assert (found.values - expected.values).norm() < 0.015 * expected.values.norm()
     assert found.values.dtype == found.gap.dtype == torch.float32 and one["input_ids"][0].ne(PAD).all()
+
+
+def test_the_gap_of_half_precision_is_of_the_models_own_output() -> None:
+    """A path from the mean ends at the activation itself, to the last bit; a row without tokens starts at 0."""
+    model, views = hooked(), class_views(LABELS, 4)
+    model.model.bfloat16()
+    inputs = {**INPUTS, "attention_mask": INPUTS["attention_mask"].clone()}
+    inputs["attention_mask"][2] = 0
+    hook_point = model.hook_point("block_input", 0)
+    run, mask = model.read(inputs, [hook_point]), inputs["attention_mask"].bool()[..., None]
+    here = run.activations[hook_point]
+    start = here.float().where(mask, 0).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+    start = start.bfloat16().repeat(1, 10, 1)
+    with entered(model, hook_point, start):
+        at_start = view_values(model.run(inputs).logits, views, "probability")
+    for hook_points in ([hook_point], [hook_point, hook_point]):
+        for found in integrated.attributions_at(model, inputs, views, hook_points, steps=7, baseline="mean"):
+            torch.testing.assert_close(
+                found.gap,
+                found.values.sum((-2, -1)) - view_values(model.run(inputs).logits, views, "probability") + at_start,
+            )
 
 
 def test_steps_go_together_as_positions_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ def test_what_no_head_has() -> None:
         check_views(Views(torch.tensor([[0, 2, 1, 1]])), "classification", 2, "logit")
     with pytest.raises(ValueError, match="regression needs its labels"):
         check_views(class_views(1, 4), "regression", 1, "loss")
+    with pytest.raises(ValueError, match="view 3 is a class and this head predicts a number; give label_views float"):
+        check_views(label_views(torch.tensor([0, 3])), "regression", 1, "loss")
+    with pytest.raises(ValueError, match=r"the labels have shape \(4, 2\); give one for each row"):
+        label_views(torch.zeros(4, 2))
+    assert label_views(torch.zeros(4, 1)).choice.shape == (1, 4)
+    with pytest.raises(ValueError, match="4 likeliest tokens asked for; there are 1–3"):
+        token_views(LOGITS, torch.zeros(4).long(), 4)
     with pytest.raises(ValueError, match="target 'probability' needs classes and this head predicts a number"):
         check_views(class_views(1, 4), "regression", 1, "probability")
     with pytest.raises(ValueError, match="the views are of 2 classes and this head has 3; give all of them"):
@@ -66,6 +73,8 @@ def test_what_no_row_has() -> None:
         check_rows(classes, "question_answering", real)
     with pytest.raises(ValueError, match="masked_lm head needs a position in each row; make them with token_views"):
         check_rows(classes, "masked_lm", real)
+    with pytest.raises(ValueError, match=r"the views have shape \(0, 4\); give \(view, batch\), and at least one view"):
+        check_rows(Views(classes.choice[:0]), "classification", real)
     with pytest.raises(ValueError, match="the views are of 4 rows and the inputs have 3"):
         check_rows(classes, "classification", real[:3])
     for row, position in ((1, 6), (2, -1), (1, 5)):

@@ -94,7 +94,7 @@ def test_value_and_gradient_of_every_class(steps: int, top_k: int | None) -> Non
 @pytest.mark.parametrize(("task", "one", "other"), [("masked_lm", "bert", "distilbert"), ("causal_lm", "opt", "gpt2")])
 def test_value_and_gradient_of_the_likeliest_tokens(task: Task, one: str, other: str) -> None:
     (teacher, student), batch = models(task, one, other), batch_of(task)
-    _eager(teacher, student)
+    _eager(student)  # eager attention of OPT is in float32 whatever it is given
     objective = ADKD(teacher, student, views=2, steps=2)
     found = objective.query.position(task, batch)
     assert found is not None and found[1].all()

@@ -214,7 +214,7 @@ def _part_faults(part: Any) -> list[str]:
     ]
     if part.intervention is not None and not _is_learned(part):
         faults.append(f"intervention: {_shown(part.intervention)} given, {_NOT_VANILLA}")
-    if part.intervention_type not in (None, pyvene.VanillaIntervention):
+    if part.intervention_type is not None and not _is_vanilla(part.intervention_type):
         faults.append(f"intervention_type: {_shown(part.intervention_type)} given, {_NOT_VANILLA}")
     return faults
 
@@ -228,7 +228,7 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
     by_part = map(_representation, config.representations)
     if all(part.intervention_type is part.intervention is None for part in by_part):
         # Otherwise pyvene copied them from the representations, which have been checked already.
-        wrong = {_shown(kind): None for kind in types if kind is not pyvene.VanillaIntervention}
+        wrong = {_shown(kind): None for kind in types if not _is_vanilla(kind)}
         faults += [f"intervention_types: {kind} given, {_NOT_VANILLA}" for kind in wrong]
     if any(config.intervention_constant_sources or ()):
         faults.append("intervention_constant_sources: a constant source; here a source is always an input")
@@ -240,6 +240,11 @@ def _config_faults(config: pyvene.IntervenableConfig) -> list[str]:
         for key, value in own.items()
         if key not in plain or plain[key] != value
     ]
+
+
+def _is_vanilla(kind: object) -> bool:
+    """Whether a type of intervention is the vanilla one; a config that pyvene saved holds `str` of the type."""
+    return kind in (pyvene.VanillaIntervention, str(pyvene.VanillaIntervention))
 
 
 def _site_fields(part: Any) -> dict[str, object]:

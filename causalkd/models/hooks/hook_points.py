@@ -80,13 +80,19 @@ class HookPoint:
         return (self.layer if order else -1, order)
 
 
+def by_layer(component: str, hook_points: Iterable[HookPoint]) -> dict[int, HookPoint]:
+    """The hook points of a component by their layers, ascending; some models have it in some layers alone."""
+    return {hook_point.layer: hook_point for hook_point in hook_points if hook_point.component == component}
+
+
 def absent(component: str, layer: int, architecture: str, hook_points: Iterable[HookPoint]) -> str:
     """The message that a component is not in a layer, and where it is, or what there is instead."""
     hook_points = tuple(hook_points)
-    layers = [hook_point.layer for hook_point in hook_points if hook_point.component == component]
+    layers = list(by_layer(component, hook_points))
     if not layers:
         others = ", ".join(dict.fromkeys(hook_point.component for hook_point in hook_points))
         return f"{architecture} has no {component} in any layer; it has {others}"
-    is_range = layers == list(range(layers[0], layers[-1] + 1))
+    is_range = len(layers) > 1 and layers == list(range(layers[0], layers[-1] + 1))
     where = f"{layers[0]}–{layers[-1]}" if is_range else ", ".join(map(str, layers))
-    return f"{component} of layer {layer} does not exist; {architecture} has {component} in layers {where}"
+    where = f"layer{'s' if len(layers) > 1 else ''} {where}"
+    return f"{component} of layer {layer} does not exist; {architecture} has {component} in {where}"

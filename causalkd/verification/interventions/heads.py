@@ -1,12 +1,16 @@
 """Comparisons of single attention heads: every teacher head with every student head in a declared pair's layers."""
 
+import warnings
+from collections.abc import Sequence
+from itertools import product
+
 import torch
 
 from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.models.hooks.hook_points import by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.plan import Comparison, Intervention, pairs_of_positions, undeclared
-from causalkd.verification.results.interchange_rows import SiteKind
 
 BY_HEAD = "head_attention_value_output"
 """The component that is split by heads: each head's output before the output projection."""
@@ -15,38 +19,36 @@ BY_HEAD = "head_attention_value_output"
 def head_comparisons(
     teacher: HookedModel, student: HookedModel, alignment: ResolvedAlignment
 ) -> tuple[Comparison, ...]:
-    """One comparison for every pair of heads."""
-
-    def kind(teacher: Intervention, student: Intervention) -> SiteKind:
-        return undeclared(teacher.sites, student.sites, alignment.pairs)
-
+    """One comparison for every pair of heads; of a pair in whose layers a model has no heads none, with a warning."""
     comparisons = []
     positions = pairs_of_positions(alignment.alignment.policies())
     for pair in alignment.pairs:
-        layers = (pair.teacher[0].hook_point.layer, pair.student[0].hook_point.layer)
         rows, columns = (
-            _interventions(model, layer, positions[pair.name])
-            for model, layer in zip((teacher, student), layers, strict=True)
+            _interventions(model, sites, positions[pair.name])
+            for model, sites in ((teacher, pair.teacher), (student, pair.student))
         )
-        comparisons += [
-            Comparison(
-                pair.name,
-                BY_HEAD,
-                "h.pos",
-                t,
-                *layers,
-                kind(of_teacher, of_student),
-                of_teacher,
-                of_student,
-                student_head=s,
+        if not (rows and columns):
+            lacking = teacher if columns else student
+            warnings.warn(
+                f"pair {pair.name!r} is not in the table of heads: {lacking.architecture} has none in its layers",
+                stacklevel=2,
             )
-            for t, of_teacher in enumerate(rows)
-            for s, of_student in enumerate(columns)
-        ]
+        for ((t_layer, t), of_teacher), ((s_layer, s), of_student) in product(rows.items(), columns.items()):
+            kind = undeclared(of_teacher.sites, of_student.sites, alignment.pairs)
+            heads = (pair.name, BY_HEAD, "h.pos", t, t_layer, s_layer, kind, of_teacher, of_student)
+            comparisons.append(Comparison(*heads, student_head=s))
     return tuple(comparisons)
 
 
-def _interventions(model: HookedModel, layer: int, positions: str) -> list[Intervention]:
-    hook_point = model.hook_point(BY_HEAD, layer)
-    columns = torch.arange(hook_point.width).chunk(hook_point.heads)
-    return [Intervention((ResolvedSite(hook_point, part),), positions) for part in columns]
+def _interventions(
+    model: HookedModel, sites: Sequence[ResolvedSite], positions: str
+) -> dict[tuple[int, int], Intervention]:
+    """The intervention on each head, by layer and head, of the layers of these sites."""
+    by_head = by_layer(BY_HEAD, model.hook_points())
+    found = {}
+    for layer in dict.fromkeys(site.hook_point.layer for site in sites):
+        if layer in by_head:
+            parts = torch.arange(by_head[layer].width).chunk(by_head[layer].heads)
+            for head, part in enumerate(parts):
+                found[layer, head] = Intervention((ResolvedSite(by_head[layer], part),), positions)
+    return found

@@ -5,18 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
-
 from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
-from causalkd.alignment.resolved_site import ResolvedSite
+from causalkd.alignment.resolved_site import ResolvedSite, overlap, write_the_same
 from causalkd.alignment.spec import GRID, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.models.hooks.hook_names import tensor_of
-from causalkd.models.hooks.hook_points import COMPONENTS, absent
+from causalkd.models.hooks.hook_points import COMPONENTS, absent, by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.results.interchange_rows import SiteKind
-
-_ORTHOGONAL = 1e-4  # float32 directions with a smaller product count as orthogonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +50,13 @@ class Comparison:
     teacher: Intervention
     student: Intervention
     wrong_layer: Intervention | None = None
-    """The student's intervention half its depth away; None where it has only one layer, or the site has no layer."""
+    """The student's intervention about half its depth away; None where there is no place that is another one for every
+    site.
+    """
     shuffled: Intervention | None = None
-    """The student's intervention of the next declared pair that writes elsewhere; None for a grid comparison, or if
-    there is no such pair."""
+    """The student's intervention of the next declared pair that writes to something else; None for a grid comparison,
+    or where there is none.
+    """
     student_head: int | None = None
 
 
@@ -107,6 +105,7 @@ def _grid(
     """The grid comparisons of one policy; a declared pair that equals a comparison gives it its name."""
     comparisons = []
     columns = layer_interventions(student, component, grid.name)
+    moved = {layer: _moved(student, intervention) for layer, intervention in columns.items()}
     for t, teacher_intervention in layer_interventions(teacher, component, grid.name).items():
         for s, student_intervention in columns.items():
             exact = [
@@ -114,10 +113,8 @@ def _grid(
             ]
             kind = "aligned" if exact else undeclared(teacher_intervention.sites, student_intervention.sites, declared)
             name = exact[0] if exact else f"{GRID}{grid.name}"
-            wrong = columns.get(_wrong_layer(student, s)) if len(columns) > 1 else None
-            comparisons.append(
-                Comparison(name, component, "pos", None, t, s, kind, teacher_intervention, student_intervention, wrong)
-            )
+            both = (teacher_intervention, student_intervention)
+            comparisons.append(Comparison(name, component, "pos", None, t, s, kind, *both, moved[s]))
     return comparisons
 
 
@@ -127,14 +124,14 @@ def check_component(model: HookedModel, component: str) -> None:
     Raises:
         ValueError: No layer has it; the message lists the components that exist.
     """
-    if all(hook_point.component != component for hook_point in model.hook_points()):
+    if not by_layer(component, model.hook_points()):
         raise ValueError(absent(component, 0, model.architecture, model.hook_points()))
 
 
 def layer_interventions(model: HookedModel, component: str, positions: str) -> dict[int, Intervention]:
     """The intervention on a whole component at the positions of one pair, by layer."""
-    hook_points = [hook_point for hook_point in model.hook_points() if hook_point.component == component]
-    return {hook_point.layer: Intervention((ResolvedSite(hook_point),), positions) for hook_point in hook_points}
+    found = by_layer(component, model.hook_points())
+    return {layer: Intervention((ResolvedSite(hook_point),), positions) for layer, hook_point in found.items()}
 
 
 def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Intervention, Intervention]]:
@@ -152,20 +149,29 @@ def pairs_of_positions(policies: Mapping[str, PositionPolicy]) -> dict[str, str]
     return {name: first.setdefault(policy, name) for name, policy in policies.items()}
 
 
-def _wrong_layer(student: HookedModel, layer: int) -> int:
-    return (layer + student.n_layers // 2) % student.n_layers
-
-
 def _moved(student: HookedModel, intervention: Intervention) -> Intervention | None:
-    """The student's intervention half its depth away, every site in the same component and columns."""
-    if student.n_layers == 1 or any(site.hook_point.component == "token_embedding" for site in intervention.sites):
+    """The student's intervention half its depth away, every site in the same component and columns; or as near to that
+    as there is a place for every site, none of which meets an own one.
+    """
+    if any(site.hook_point.component == "token_embedding" for site in intervention.sites):
         return None
+    half = student.n_layers // 2
+    for shift in sorted(range(1, student.n_layers), key=lambda each: abs(each - half)):
+        sites = [_shifted(student, site, shift) for site in intervention.sites]
+        there = tuple(site for site in sites if site is not None)
+        if len(there) == len(sites) and not _meet(there, intervention.sites):
+            return Intervention(there, intervention.positions)
+    return None
 
-    def move(site: ResolvedSite) -> ResolvedSite:
-        hook_point = student.hook_point(site.hook_point.component, _wrong_layer(student, site.hook_point.layer))
-        return replace(site, hook_point=hook_point, source=None if site.source is None else move(site.source))
 
-    return Intervention(tuple(move(site) for site in intervention.sites), intervention.positions)
+def _shifted(student: HookedModel, site: ResolvedSite, shift: int) -> ResolvedSite | None:
+    """The site so many layers on, from the last on to the first; None where no such layer has its component."""
+    there = by_layer(site.hook_point.component, student.hook_points())
+    hook_point = there.get((site.hook_point.layer + shift) % student.n_layers)
+    source = None if site.source is None else _shifted(student, site.source, shift)
+    if hook_point is None or (source is None and site.source is not None):
+        return None
+    return replace(site, hook_point=hook_point, source=source)
 
 
 def _shuffled(alignment: ResolvedAlignment, comparison: Comparison) -> Intervention | None:
@@ -174,16 +180,10 @@ def _shuffled(alignment: ResolvedAlignment, comparison: Comparison) -> Intervent
     if comparison.pair not in names:
         return None
     turn = names.index(comparison.pair) + 1
-    own = _written(comparison.student.sites)
     for pair in (*alignment.pairs[turn:], *alignment.pairs[: turn - 1]):
-        if _written(pair.student) != own:
+        if not write_the_same(pair.student, comparison.student.sites):
             return Intervention(pair.student, comparison.student.positions)
     return None
-
-
-def _written(sites: tuple[ResolvedSite, ...]) -> set[tuple[str, bytes]]:
-    """The hook point that an intervention writes to, and the part of it."""
-    return {(site.hook_point.name, _part(site)) for site in sites}
 
 
 def _part(site: ResolvedSite) -> bytes:
@@ -230,15 +230,5 @@ def undeclared(
 
 
 def _meet(some: Sequence[ResolvedSite], others: Sequence[ResolvedSite]) -> bool:
-    """Whether a site of each have a part of a tensor in common."""
-    return any(_overlap(one, other) for one in some for other in others)
-
-
-def _overlap(one: ResolvedSite, other: ResolvedSite) -> bool:
-    tensors = [tensor_of(site.hook_point.component, site.hook_point.layer) for site in (one, other)]
-    if tensors[0] != tensors[1] or one.is_whole or other.is_whole:
-        return tensors[0] == tensors[1]
-    if one.columns is not None and other.columns is not None and one.basis is other.basis is None:
-        return bool(torch.isin(one.columns, other.columns).any())
-    first, second = (site.take(torch.eye(site.hook_point.width)) for site in (one, other))
-    return bool((first.T @ second).abs().max() > _ORTHOGONAL)
+    """Whether a site of each have a part of one tensor in common."""
+    return any(overlap(one, other) for one in some for other in others)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.models.hooks.eval_mode import evaluating
+from causalkd.models.hooks.hook_points import by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.pair_rows import check_given
 from causalkd.verification.interventions.plan import check_component
@@ -23,25 +24,28 @@ def linear_cka(
     et al. 2019, "Similarity of neural network representations revisited", equation 4. Costs one forward of each model
     and, for each pair of layers, width × width products per token, whose sums are kept.
 
+    NaN stands in the rows and columns of layers that lack the component.
+
     Raises:
         ValueError: There are no batches, a model has no such component, or the models have different tokenizers.
     """
     check_given(batches, "linear CKA")
     for model in (teacher, student):
         check_component(model, component)
-    sums = _Sums(
-        *(sum(hook_point.component == component for hook_point in model.hook_points()) for model in (teacher, student))
-    )
+    layers = [list(by_layer(component, model.hook_points())) for model in (teacher, student)]
+    sums = _Sums(*map(len, layers))
     with torch.no_grad(), evaluating([teacher, student]):
         for batch in batches:
             check_one_reading(batch, "linear CKA")
             sums.add(*(_activations(model, batch, component) for model in (teacher, student)))
-    return sums.alignment()
+    found = torch.full((teacher.n_layers, student.n_layers), torch.nan)
+    found[torch.meshgrid(*map(torch.tensor, layers), indexing="ij")] = sums.alignment()
+    return found
 
 
 def _activations(model: HookedModel, batch: Batch, component: str) -> list[Float[Tensor, "token width"]]:
     """The real tokens' activations, layer by layer."""
-    hook_points = [hook_point for hook_point in model.hook_points() if hook_point.component == component]
+    hook_points = list(by_layer(component, model.hook_points()).values())
     batch = batch.to(model.model.device)
     run = model.read(batch.inputs, hook_points)
     return [run.activations[hook_point][batch.counted].double() for hook_point in hook_points]

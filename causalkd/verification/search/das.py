@@ -34,7 +34,7 @@ from causalkd.verification.interventions.predictions import predictions, same
 
 Interchange = Callable[[Tensor, Tensor], Tensor]
 """A function from base and source activations, (position, width) each, to the activations after the intervention."""
-Targets = Int[Tensor, "pairs"]
+Targets = Int[Tensor, "_"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,9 @@ def learn_subspace(
     for given in (batches, heldout):
         check_given(given, "a subspace that is learned")
     fit, hook_point = fit or Fit(), model.hook_point("block_output", layer)
+    _check_fit(hook_point, rank, fit)
+    for given, wanted in ((batches, targets), (heldout, heldout_targets)):
+        _check_pairs(given, pair, wanted)
     with evaluating([model]):
         seen, unseen = (_prepare(model, hook_point, pair, given) for given in (batches, heldout))
         basis = _fit(model, hook_point, seen, targets, rank, fit)
@@ -125,6 +128,26 @@ def check_learnable(model: HookedModel) -> None:
             f"subspaces are learned in a classifier in the student's role; this is a {model.task} {model.role}. Load "
             "it with task='classification', role='student'"
         )
+
+
+def _check_fit(hook_point: HookPoint, rank: int | None, fit: Fit) -> None:
+    if rank is not None and not 0 < rank <= hook_point.width:
+        raise ValueError(f"rank {rank} given; {hook_point.name} has 1–{hook_point.width} directions")
+    if fit.epochs < 1:
+        raise ValueError(f"{fit.epochs} epochs given; a subspace is learned in at least 1")
+
+
+def _check_pairs(batches: Sequence[Batch], pair: str, targets: Targets) -> None:
+    rows, positions = 0, 0
+    for batch in batches:
+        if pair not in batch.positions:
+            raise ValueError(f"a batch has no positions for {pair!r}, only for {sorted(batch.positions)}")
+        rows += len(batch.counted)
+        positions += int(batch.positions[pair].valid.sum())
+    if targets.shape != (rows,):
+        raise ValueError(f"the targets have shape {tuple(targets.shape)}; give one class for each of the {rows} pairs")
+    if not positions:
+        raise ValueError(f"no row has a position for {pair!r}, so nothing would be exchanged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +183,7 @@ def _fit(
     """The basis of the trained subspace."""
     device, boundaries = model.model.device, []
     rotation: Any  # torch cannot distinguish a module's parameters from its methods
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(fit.seed)
         if rank is None:
             rotation = BoundlessRotatedSpaceIntervention(embed_dim=hook_point.width).to(device)

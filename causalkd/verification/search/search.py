@@ -19,8 +19,11 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import Batch, check_one_reading
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.hook_points import by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.verification.interventions.heads import BY_HEAD
 from causalkd.verification.interventions.pair_rows import check_given
+from causalkd.verification.interventions.plan import check_component
 from causalkd.verification.interventions.predictions import TOLERANCE
 from causalkd.verification.measures.iia import measure
 from causalkd.verification.measures.scores import Measurement, Score
@@ -80,7 +83,7 @@ class Search:
         proposals: One for each student layer that reaches the output, ascending.
         component: The component that was intervened on in every layer.
         policy: The policy of the positions.
-        similarity: Linear CKA of all layers.
+        similarity: Linear CKA of all layers; NaN where one lacks the component.
     """
 
     proposals: tuple[Proposal, ...]
@@ -131,7 +134,7 @@ def search(
 
     Raises:
         ValueError: There are no batches, or they have no positions, or positions of several policies, or the models
-            have different tokenizers.
+            have different tokenizers, or one has no such whole component.
     """
     for given in (pairs, heldout):
         check_given(given, "a search")
@@ -139,12 +142,12 @@ def search(
     names = {name for batch in (*pairs, *heldout) for name in batch.positions}
     if len(names) != 1:
         raise ValueError(f"a search uses the positions of one policy; the batches have those of {sorted(names)}")
-    first = (Site(layer=0, component=component),)
+    taught, own = (_first_site(model, component) for model in (teacher, student))
     declared = Alignment(
-        name="search", positions=policy, pairs=(SitePair(name=names.pop(), teacher=first, student=first),)
+        name="search", positions=policy, pairs=(SitePair(name=names.pop(), teacher=(taught,), student=(own,)),)
     )
     resolved = resolve(declared, teacher, student)
-    options = {"component": component, "trained": (), "tolerance": tolerance}
+    options = {"component": component, "tolerance": tolerance}
     proposed = measure(teacher, student, resolved, pairs, baselines=(), **options)
     baselines = [name for name in BASELINES if name != "ceiling"]
     tested = measure(teacher, student, resolved, heldout, baselines=baselines, seed=seed, **options)
@@ -159,6 +162,14 @@ def search(
         )
     )
     return Search(found, component, policy, similarity)
+
+
+def _first_site(model: HookedModel, component: str) -> Site:
+    """The component in the first layer that has it."""
+    check_component(model, component)
+    if component == BY_HEAD:
+        raise ValueError(f"a search compares whole components, and {BY_HEAD} has heads; use attention_value_output")
+    return Site(layer=min(by_layer(component, model.hook_points())), component=component)
 
 
 def _proposal(scores: Sequence[Score], tested: Measurement, similarity: Tensor, seed: int) -> Proposal:

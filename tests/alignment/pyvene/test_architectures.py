@@ -129,3 +129,14 @@ def test_teaching_again_changes_nothing():
     assert modeling_utils.type_to_module_mapping is table
     assert (type_to_module_mapping[type(model)], type_to_dimension_mapping[type(model)]) == before
     assert len(table) == len(list(table)) == len(type_to_module_mapping)
+
+
+def test_a_config_that_pyvene_saved_is_read(tmp_path):
+    """It holds the types of interventions as text."""
+    built = pyvene.IntervenableConfig({"layer": 1, "component": "block_output"}, pyvene.VanillaIntervention)
+    pyvene.IntervenableModel(built, tiny("gpt2", "causal_lm")).save(str(tmp_path))
+    saved = pyvene.IntervenableConfig.from_pretrained(str(tmp_path))
+    assert Alignment.from_pyvene(saved, saved) == Alignment.from_pyvene(built, built)
+    saved.intervention_types = [str(pyvene.RotatedSpaceIntervention)]
+    with pytest.raises(ValueError, match=r"RotatedSpaceIntervention.* given, but only Vanilla"):
+        Alignment.from_pyvene(saved, saved)

@@ -175,7 +175,7 @@ def test_the_cache_names_every_wrong_name() -> None:
     [
         ("block_ouput", 0, "component 'block_ouput' does not exist; did you mean block_output?"),
         ("block_output", 3, "block_output of layer 3 does not exist; BertForMaskedLM has block_output in layers 0–2"),
-        ("token_embedding", 1, "BertForMaskedLM has token_embedding in layers 0–0"),
+        ("token_embedding", 1, "BertForMaskedLM has token_embedding in layer 0"),
     ],
 )
 def test_a_hook_point_that_does_not_exist(component: str, layer: int, message: str) -> None:

@@ -1,11 +1,13 @@
 import pytest
 
+from causalkd.alignment.presets import preset
+from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.interventions.heads import BY_HEAD, head_comparisons
 from causalkd.verification.measures.iia import measure, measure_comparisons
 from causalkd.verification.results.baselines import explaining
-from tests.held_out import MIDDLE, pairs_of, teacher_and_student
+from tests.held_out import MIDDLE, hybrid, pairs_of, teacher_and_student
 from tests.tiny import tiny
 
 
@@ -52,3 +54,21 @@ def test_a_comparison_is_the_declared_pair_of_those_two_heads(teacher):
     )
     assert score.matches.tolist() == expected.matches.tolist()
     assert score.effective_counts.tolist() == expected.effective_counts.tolist() and score.kl == expected.kl
+
+
+def test_the_heads_of_every_layer_of_a_pair_are_compared(teacher):
+    alignment = preset("full", 3, 2)
+    found = head_comparisons(teacher, (student := teacher_and_student()[1]), resolve(alignment, teacher, student))
+    assert {(c.pair, c.teacher_layer, c.student_layer) for c in found} == {
+        ("full_0", 0, 0),
+        ("full_1", 1, 1),
+        ("full_1", 2, 1),
+    }
+    assert len({(c.teacher_layer, c.head, c.student_layer, c.student_head) for c in found}) == 3 * teacher.n_heads**2
+
+
+def test_a_pair_at_layers_without_heads_is_left_out():
+    models = hybrid("CA", "teacher"), hybrid("CA", "student")
+    with pytest.warns(UserWarning, match="pair 'full_0' is not in the table of heads: Lfm2ForCausalLM has none in its"):
+        found = head_comparisons(*models, resolve(preset("full", 2, 2), *models))
+    assert {(c.pair, c.teacher_layer, c.student_layer) for c in found} == {("full_1", 1, 1)}

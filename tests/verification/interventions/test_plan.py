@@ -7,7 +7,7 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan, undeclared
-from tests.held_out import teacher_and_student
+from tests.held_out import hybrid, teacher_and_student
 
 SPAN = "name: a\npositions: {policy: consecutive, fraction: 0.3}\npairs:\n"
 
@@ -161,3 +161,44 @@ def test_parts_of_one_tensor_touch_if_they_have_columns_or_directions_in_common(
         return undeclared(*parts(own), [replace(pair, teacher=teacher, student=student)])
 
     assert kind([0, 1, 2, 3], [3, 4]) == "touched" and kind([0, 1, 2, 3], [4, 5]) == "other"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "component", "layers", "expected"),
+    [
+        ("AAAA", "block_output", [0], [2]),
+        ("AAAA", "block_output", [0, 2], [1, 3]),
+        ("AAAA", "block_output", [0, 1, 2], None),
+        ("AA", "block_output", [0, 1], None),
+        ("CACCCA", "attention_output", [1], [5]),
+        ("CACA", "attention_output", [1], [3]),
+        ("CAC", "attention_output", [1], None),
+    ],
+)
+def test_another_layer_is_another_place_of_every_site_that_the_model_has(kinds, component, layers, expected):
+    student = hybrid(kinds, "student")
+    sites = ", ".join(f"{{layer: {layer}, component: {component}}}" for layer in layers)
+    pairs = f"- {{name: m, teacher: [{{layer: 0}}], student: [{sites}]}}"
+    (found,) = _plan((hybrid("A", "teacher"), student), pairs, None)
+    moved = found.wrong_layer
+    assert (moved and [site.hook_point.layer for site in moved.sites]) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ("{layer: 0}", "{layer: 1, component: block_input}"),
+        ("{layer: 0}", "{layer: 0, subspace_partition: [[0, 32]]}"),
+        ("{layer: 0}", "{layer: 0, subspace_partition: [[16, 32]]}, {layer: 0, subspace_partition: [[0, 16]]}"),
+        (
+            "{layer: 0, component: attention_value_output}",
+            "{layer: 0, component: head_attention_value_output, unit: h.pos, heads: [3, 2, 1, 0]}",
+        ),
+    ],
+)
+def test_another_pair_writes_to_something_else_whatever_it_is_called(models, own, other):
+    pairs = f"- {{name: a, teacher: [{{layer: 0}}], student: [{own}]}}\n"
+    pairs += f"- {{name: b, teacher: [{{layer: 1}}], student: [{other}]}}\n"
+    assert [each.shuffled for each in _plan(models, pairs, None)] == [None, None]
+    third = _plan(models, pairs + "- {name: c, teacher: [{layer: 2}], student: [{layer: 1}]}", None)[0].shuffled
+    assert third is not None and third.sites[0].hook_point.name == "blocks.1.hook_out"

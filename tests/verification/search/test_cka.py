@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from causalkd.verification.search.cka import linear_cka
-from tests.held_out import pairs_of, teacher_and_student
+from tests.held_out import hybrid, pairs_of, teacher_and_student
 from tests.rotated import llama_student, rotated_teacher
 
 
@@ -38,3 +38,11 @@ def test_a_component_that_no_layer_has_and_no_batches_are_refused():
         linear_cka(teacher, student, batches, "block_outptu")
     with pytest.raises(ValueError, match="linear CKA was given no batches of pairs"):
         linear_cka(teacher, student, [])
+
+
+def test_a_layer_without_the_component_keeps_its_place():
+    teacher, student = hybrid("ACA", "teacher"), hybrid("CA", "student", seed=1)
+    batches = pairs_of(teacher, student, n=4)[1]
+    found = linear_cka(teacher, student, batches, "attention_output")
+    assert (~found.isnan()).nonzero().tolist() == [[0, 1], [2, 1]]
+    assert found[2, 1] != found[0, 1]

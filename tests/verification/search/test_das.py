@@ -10,6 +10,7 @@ from causalkd.verification.measures.ground_truth import KnownAnswers
 from causalkd.verification.search import das
 from causalkd.verification.search.das import Fit, learn_subspace
 from tests.handmade import PAD, counterfactual_labels, examples, handmade
+from tests.held_out import pairs_of, teacher_and_student
 
 QUICK = Fit(epochs=20)
 POLICIES = {"bit": PositionPolicy(policy="segments", segments=("bit",))}
@@ -112,3 +113,27 @@ def test_pairs_without_separate_sources_and_no_pairs_are_refused(setting):
     for given, said in ((inside, "needs pairs with separate sources"), ([], "was given no batches of pairs")):
         with pytest.raises(ValueError, match=said):
             learn_subspace(model, 1, "bit", given, targets[0], heldout, targets[1], rank=1)
+
+
+def test_arguments_that_do_not_fit_the_pairs_are_refused():
+    teacher, student = teacher_and_student()
+    batches = pairs_of(teacher, student, n=4)[1]
+    drawn = [batch.positions["middle"] for batch in batches]
+    empty = [replace(each, valid=torch.zeros_like(each.valid)) for each in drawn]
+    none = [replace(batch, positions={"middle": each}) for batch, each in zip(batches, empty, strict=True)]
+    targets = torch.zeros(4, dtype=torch.long)
+
+    def learn(given=batches, wanted=targets, heldout=targets, pair="middle", rank=2, epochs=1):
+        learn_subspace(student, 0, pair, given, wanted, batches, heldout, rank=rank, fit=Fit(epochs=epochs))
+
+    for wrong, message in (
+        ({"heldout": targets[:1]}, r"the targets have shape \(1,\); give one class for each of the 4 pairs"),
+        ({"wanted": targets[:3]}, r"the targets have shape \(3,\)"),
+        ({"rank": 33}, "rank 33 given; blocks.0.hook_out has 1–32 directions"),
+        ({"rank": 0}, "rank 0 given"),
+        ({"epochs": 0}, "0 epochs given"),
+        ({"pair": "midle"}, r"no positions for 'midle', only for \['middle'\]"),
+        ({"given": none}, "no row has a position for 'middle'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            learn(**wrong)

@@ -7,8 +7,9 @@ from causalkd.data.pairs.collator import evaluation_pairs, pair_batches
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.models.students import untrained_copy
 from causalkd.reporting.search_table import search_table
+from causalkd.verification.search.cka import linear_cka
 from causalkd.verification.search.search import Search, search
-from tests.held_out import examples
+from tests.held_out import examples, hybrid, pairs_of
 from tests.rotated import llama_student, rotated_teacher
 from tests.tiny import PAD
 
@@ -70,6 +71,18 @@ def test_an_untrained_student_has_no_counterpart(models):
 def test_positions_of_two_kinds_are_refused(models):
     with pytest.raises(ValueError, match=r"the positions of one policy; the batches have those of \['other', 'span'\]"):
         search(*models, POLICY, _pairs(0, 4), _pairs(1, 4, "other"))
+
+
+def test_layers_that_lack_the_component_are_passed_over():
+    models = hybrid("CAA", "teacher"), hybrid("CAA", "student", seed=1)
+    batches = pairs_of(*models, n=8)[1]
+    found = search(*models, POLICY, batches, batches, component="attention_output")
+    similarity = linear_cka(*models, batches, "attention_output")
+    assert {p.student_layer for p in found.proposals} <= {1, 2} and found.proposals
+    for proposal in found.proposals:
+        assert proposal.similarity == similarity[proposal.teacher_layer, proposal.student_layer]
+    with pytest.raises(ValueError, match="has heads; use attention_value_output"):
+        search(*models, POLICY, batches, batches, component="head_attention_value_output")
 
 
 def test_the_table_has_a_line_a_student_layer(found):
