@@ -157,8 +157,7 @@ def attribute(
 @app.command()
 def evaluate(
     run: Annotated[
-        Path,
-        typer.Argument(help="A run folder; with --task also a checkpoint: a folder or a name.", callback=at_home),
+        Path, typer.Argument(help="A run folder; with --task also a checkpoint: a folder or a name.", callback=at_home)
     ],
     task: Annotated[
         str | None,
@@ -173,13 +172,11 @@ def evaluate(
     prompts: Annotated[
         list[Path],
         typer.Option(
-            help="Instructions to respond to: a file, or its name in CAUSALKD_DATA/instruct (repeatable).",
-            callback=at_home,
+            help="A file of instructions, or its name in CAUSALKD_DATA/instruct (repeatable).", callback=at_home
         ),
     ] = [],  # noqa: B006
     stride: Annotated[
-        int | None,
-        typer.Option(min=1, help="For texts of a causal LM: rows overlap, and each begins this many tokens later."),
+        int | None, typer.Option(min=1, help="Tokens from the start of a causal LM's row of text to that of the next.")
     ] = None,
     one_mask_a_row: Annotated[
         bool, typer.Option(help="For texts of a masked LM: mask one token per row, for the pseudo-perplexity.")
@@ -193,15 +190,10 @@ def evaluate(
     ] = None,
     harness_batch: Annotated[str, typer.Option(help="Rows of a harness task's forward pass: a number or auto.")] = "1",
     chat_template: Annotated[bool, typer.Option(help="Put harness prompts into the model's chat template.")] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of rows of each task, text or file of prompts.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of rows of each data set.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest response in tokens.")] = 128,
 ) -> None:
-    """Measure a checkpoint or a run on a task; without --task, measure the causal LMs of a run.
-
-    Causal LMs are measured by perplexity, by responses to instructions, and on tasks of lm-evaluation-harness.
-    """
+    """Measure a checkpoint or a run on a task; without --task, a run's causal LMs: perplexity, responses, a harness."""
     given = given_options(evaluate, locals())
     leave_to_the_first(wanted=submission)
     with user_errors():

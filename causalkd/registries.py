@@ -1,6 +1,4 @@
-"""Helpers for the tables of objectives, divergences, tasks and baselines: adding an entry, and naming it in a
-recipe.
-"""
+"""Adding an entry to a table of objectives, divergences, tasks or baselines, and naming it in a recipe."""
 
 from collections.abc import Mapping
 from importlib import import_module

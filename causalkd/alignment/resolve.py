@@ -12,10 +12,10 @@ from causalkd.alignment.resolved_site import ResolvedSite, overlap
 from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import nearest
+from causalkd.models.fitting_models import check_order
 from causalkd.models.hooks.hook_names import component_of
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent, by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_order
 
 _BY_HEAD = "head_attention_value_output"
 

@@ -109,8 +109,7 @@ def read_tokenizer(origin: str | Path, revision: str | None = None) -> PreTraine
     else:
         what, advice = f"{folder} has no tokenizer", "save one there, or name another folder"
     with refused(what, advice):
-        options = {"revision": revision or "main", "trust_remote_code": False}
-        found = AutoTokenizer.from_pretrained(str(folder), **options)
+        found = AutoTokenizer.from_pretrained(str(folder), revision=revision or "main", trust_remote_code=False)
         if len(found) <= len(found.all_special_tokens):
             raise ValueError("it has no words")
         longest = found.model_max_length

@@ -58,7 +58,7 @@ def as_filed(found: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenize
     if not (folder / WORDS).is_file() or not _has_a_way_of_its_own(found):
         return found
     kept: dict[str, Any] = {"model_input_names": found.model_input_names, "padding_side": found.padding_side}
-    filed = PreTrainedTokenizerFast.from_pretrained(str(folder), **kept)
+    filed = PreTrainedTokenizerFast.from_pretrained(str(folder), trust_remote_code=False, **kept)
     entries, named, known = filed.get_vocab(), filed.special_tokens_map, found.special_tokens_map
     filed.add_special_tokens({name: known[name] for name in known if name not in named and known[name] in entries})
     if _split_alike(found, filed):

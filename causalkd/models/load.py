@@ -15,7 +15,7 @@ from causalkd.files.manifest import MANIFEST, changed_since
 from causalkd.files.refusals import refused
 from causalkd.models.aligned_weights import align
 from causalkd.models.checkpoints import find_tokenizer, locate, read_config, tasks_of
-from causalkd.models.head_labels import LABELLED, label_names, set_labels
+from causalkd.models.head_labels import set_labels
 from causalkd.models.heads import auto_class
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.hooks.model_inputs import complete_padding
@@ -23,16 +23,8 @@ from causalkd.models.loaded_weights import LoadedKeys, check_lacking, check_unus
 from causalkd.models.loading_options import DeviceMap, check_in_memory, is_spread, loading_options
 from causalkd.models.plain_weights import plain_model
 from causalkd.models.self_test import self_test
-from causalkd.models.vocabularies import check_tokens, shared_entries
+from causalkd.models.vocabularies import check_tokens
 from causalkd.task_types import TASK_TYPES, Task
-
-OTHER_TOKENIZERS = (
-    ". Only predictions over labels can be compared whatever the tokens are: a recipe of classification, multi_label, "
-    "regression or token_classification lets each model read its own tokens, and in Python `read_twice` makes such "
-    "examples. Predictions over tokens need tokens that both models share, and so does an intervention in such models; "
-    "only `causalkd.objectives.uld.ULD`, in Python, takes language models of different tokenizers"
-)
-"""The advice for models with different tokenizers, as the end of a refusal."""
 
 
 def load_model(
@@ -69,20 +61,15 @@ def load_model(
             configuration lacks, its tokenizer has tokens that it lacks, a run wrote it and it was changed since, its
             labels differ, a student was to be quantised, or `device_map` leaves weights out of memory.
     """
-    if role == "student" and quantization is not None:
-        raise ValueError(
-            f"{name} is to be a student and quantised, but no step of an optimizer moves integer codes; "
-            "leave quantization out, or load it as a teacher"
-        )
+    _check_role(name, role, quantization)
     _check_as_written(Path(name))
     config = _config_with_head(name, task, revision)
     set_labels(config, task, labels, new_head=new_head, name=str(name))
     if role == "student" and not config.to_dict().get("quantization_config"):
         # From the start: what a model computes for itself and does not save would stay rounded.
         dtype = trainable(dtype or config.dtype or torch.float32)  # pyright: ignore[reportArgumentType]
-    options = loading_options(
-        attention=attention, dtype=dtype, device_map=device_map, quantization=quantization, revision=revision
-    )
+    placed = {"device_map": device_map, "quantization": quantization, "revision": revision}
+    options = loading_options(attention=attention, dtype=dtype, **placed)
     model, keys = _stock_model(name, task, config, options, new_head=new_head, seed=seed)
     if role == "student":
         model = plain_model(model)
@@ -98,6 +85,14 @@ def load_model(
     if role == "student":
         move_to(loaded, model.device, trainable(model.dtype))
     return loaded
+
+
+def _check_role(name: str | Path, role: Role, quantization: QuantizationConfigMixin | None) -> None:
+    if role == "student" and quantization is not None:
+        raise ValueError(
+            f"{name} is to be a student and quantised, but no step of an optimizer moves integer codes; "
+            "leave quantization out, or load it as a teacher"
+        )
 
 
 def _check_as_written(name: Path) -> None:
@@ -225,69 +220,6 @@ def trainable(dtype: torch.dtype) -> torch.dtype:
     An optimizer's steps are smaller than half precision can add to a weight; autocast keeps what is fast about it.
     """
     return torch.promote_types(dtype, torch.float32)
-
-
-def check_order(teacher: HookedModel, student: HookedModel) -> None:
-    """Refuses a teacher and a student that are reversed, whose numbers would be reported under the wrong name.
-
-    Raises:
-        ValueError: The teacher was loaded as a student, and the student as a teacher.
-    """
-    if (teacher.role, student.role) == ("student", "teacher"):
-        raise ValueError(f"{student!r} is given as the student and {teacher!r} as the teacher; give the teacher first")
-
-
-def check_pair(teacher: HookedModel, student: HookedModel, *, same_tokens: bool = True) -> None:
-    """Refuses a teacher and a student whose outputs cannot be compared.
-
-    Vocabularies of one tokenizer may be padded to different sizes: see `share_entries`.
-
-    Args:
-        teacher: The frozen model.
-        student: The model being trained.
-        same_tokens: Whether both must read the same tokens, as for interventions and for comparing predictions.
-
-    Raises:
-        ValueError: Task, vocabulary, tokenizer or labels differ, or their roles are reversed; lists every difference.
-    """
-    check_order(teacher, student)
-    faults = []
-    if teacher.task != student.task:
-        faults.append(f"the teacher's task is {teacher.task}, the student's {student.task}; load both for one task")
-    faults += _token_faults(teacher, student) if same_tokens else []
-    if not same_tokens and (teacher.role, student.role) != ("teacher", "student"):
-        faults.append(
-            f"a model reads the tokens of its role, and the teacher was loaded as a {teacher.role}, the student as a "
-            f"{student.role}; load each with its own `role`"
-        )
-    if teacher.task in LABELLED and label_names(teacher) != label_names(student):
-        faults.append(
-            f"the teacher's labels are {list(label_names(teacher))}, the student's {list(label_names(student))}; "
-            "load both with the same labels in the same order"
-        )
-    if faults:
-        raise ValueError("teacher and student do not fit:\n" + "\n".join(f"- {fault}" for fault in faults))
-
-
-def _token_faults(teacher: HookedModel, student: HookedModel) -> list[str]:
-    entries = shared_entries(teacher, student)
-    sizes = f"the teacher's vocabulary has {teacher.vocabulary} entries, the student's {student.vocabulary}"
-    if entries is not None and min(teacher.vocabulary, student.vocabulary) < entries:
-        return [
-            f"{sizes}, and the tokenizer of both {entries}, some of which a model lacks; give it more, by "
-            f"resize_token_embeddings({entries}), or use a model that was trained with this tokenizer"
-        ]
-    if entries is None and teacher.vocabulary != student.vocabulary:
-        return [
-            f"{sizes}: one token id means different words; use a student with the teacher's tokenizer, or cut it with "
-            f"student_from_teacher{OTHER_TOKENIZERS}"
-        ]
-    if entries is None and teacher.tokenizer is not None and student.tokenizer is not None:
-        return [
-            "the tokenizers give different ids to the same tokens; use the teacher's tokenizer for both"
-            + OTHER_TOKENIZERS
-        ]
-    return []
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:

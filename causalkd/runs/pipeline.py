@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from causalkd.files.manifest import MANIFEST
@@ -79,8 +80,7 @@ def run_pipeline(
             processes.in_first(partial(_note, folder, outdated))
 
     processes.in_first(begin)
-    for line in without_effect_in_tasks(recipe):
-        _say(tell, line)
+    _say(tell, *without_effect_in_tasks(recipe))
     runs = recipe.runs()
     for number, run in enumerate(runs, start=1):
         if run.name in outdated or not _done(run):
@@ -88,7 +88,7 @@ def run_pipeline(
             # One that was being replaced when the pipeline was stopped continues.
             distill(run, overwrite=run.name in outdated and (overwrite or _done(run)), page=page, tell=tell)
             replaced(run.name)
-    tunings = [(subject, task) for subject in recipe.subjects() for task in recipe.finetune.tasks]
+    tunings = list(product(recipe.subjects(), recipe.finetune.tasks))
     for number, (subject, task) in enumerate(tunings, start=1):
         wanted, name = recipe.finetuning(subject, task), f"{subject.name}/{task}"
         if name in outdated or not _done(wanted):
@@ -97,17 +97,17 @@ def run_pipeline(
             finetune(wanted, overwrite=name in outdated, tell=tell)
             replaced(name)
     found = _results(recipe)
-
-    def write() -> None:
-        write_whole(folder / "results.md", pipeline_markdown(found))
-        found.write(folder / "results.json")
-
-    processes.in_first(write)
+    processes.in_first(partial(_write, folder, found))
     return found
 
 
-def _say(tell: Tell, line: str) -> None:
-    if tell is not None and all_processes().is_first:
+def _write(folder: Path, found: PipelineResults) -> None:
+    write_whole(folder / "results.md", pipeline_markdown(found))
+    found.write(folder / "results.json")
+
+
+def _say(tell: Tell, *lines: str) -> None:
+    for line in lines if tell is not None and all_processes().is_first else ():
         tell(line)
 
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from causalkd.data.batch import Batch
+from causalkd.models.fitting_models import check_pair
 from causalkd.models.hooks.attention import twice_differentiable
 from causalkd.models.hooks.compiled_blocks import compiled_blocks
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.forward import ForwardOutput
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_pair, move_to
+from causalkd.models.load import move_to
 from causalkd.models.vocabularies import share_entries
 from causalkd.objectives.base import StepContext, TrainingSetup, Weighted, hook_points_of
 from causalkd.objectives.cached_predictions import OutputCache

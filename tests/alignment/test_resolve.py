@@ -10,8 +10,8 @@ from causalkd.alignment.resolve import resolve, resolve_site
 from causalkd.alignment.resolved_site import ResolvedSite
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.pairs.draw_positions import PositionPolicy
+from causalkd.models.fitting_models import check_pair
 from causalkd.models.hooks.hooked_model import HookedModel, Role
-from causalkd.models.load import check_pair
 from tests.tiny import MODELS, tiny
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from causalkd.models.absent_teacher import AbsentTeacher, describe_teacher
-from causalkd.models.load import check_pair, load_model
+from causalkd.models.fitting_models import check_pair
+from causalkd.models.load import load_model
 from tests.shrunk import planted_model
 
 

@@ -6,8 +6,8 @@ from transformers import TrainingArguments
 
 from causalkd.data.pairs.collator import ExampleSet, PairingCollator
 from causalkd.data.synthetic.stories import VOCABULARY, PlantedLM
+from causalkd.models.fitting_models import check_pair
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_pair
 from causalkd.models.students import untrained_copy
 from causalkd.models.vocabularies import entries_without_text, share_entries
 from causalkd.objectives.base import Weighted

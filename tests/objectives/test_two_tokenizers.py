@@ -11,8 +11,8 @@ from causalkd.alignment.resolve import resolve
 from causalkd.alignment.spec import Alignment, Site, SitePair
 from causalkd.data.batch import IGNORED
 from causalkd.losses.decoupled import dkd
+from causalkd.models.fitting_models import check_pair
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_pair
 from causalkd.objectives.adkd import ADKD
 from causalkd.objectives.atkd import ATKD, DKD
 from causalkd.objectives.diito import DIITO, DIITOHidden

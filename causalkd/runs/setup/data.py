@@ -20,7 +20,7 @@ from causalkd.data.tasks.raw_rows import drawn_rows
 from causalkd.data.tasks.split_parts import PartOf
 from causalkd.data.tasks.two_tokenizers import OVER_LABELS, in_teachers_tokens, read_twice
 from causalkd.models.checkpoints import read_config
-from causalkd.models.load import OTHER_TOKENIZERS
+from causalkd.models.fitting_models import OTHER_TOKENIZERS
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, with_padding
 from causalkd.verification.measures.metrics import check_metrics

@@ -1,6 +1,4 @@
-"""The start of a run in its folder: it works alone, overwrites no finished run, and continues only a run like
-itself.
-"""
+"""The start of a run in its folder: alone, overwriting no finished run, and continuing only a run like itself."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

@@ -12,9 +12,9 @@ from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch, row_of
 from causalkd.data.pairs.collator import ExampleSet
 from causalkd.errors import nearest
+from causalkd.models.fitting_models import check_pair
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import most_tokens
-from causalkd.models.load import check_pair
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart, TrainingPart

@@ -12,9 +12,9 @@ from causalkd.alignment.resolve import ResolvedAlignment
 from causalkd.alignment.spec import Alignment
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.fitting_models import check_pair
 from causalkd.models.hooks.attention import attention_of
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.models.load import check_pair
 from causalkd.models.students import untrained_copy
 from causalkd.models.vocabularies import share_entries
 from causalkd.verification.interventions.passes import ObservedModel, run_passes

@@ -1,10 +1,9 @@
-"""The distance of states after interventions from those without, which shows whether interventions leave the
-distribution of a model's states.
+"""The distance of states after interventions from those without.
 
-A state is a row's last hidden states, averaged over its real positions and measured in standard deviations of each
-coordinate over the clean states. The distance of a state from a set of states is that from the nearest of them. Its
-own base and source are left out of that set, so an intervention that changes nothing has exactly the distance of its
-base.
+It shows whether interventions leave the distribution of a model's states. A state is a row's last hidden states,
+averaged over its real positions and measured in standard deviations of each coordinate over the clean states. The
+distance of a state from a set of states is that from the nearest of them. Its own base and source are left out of that
+set, so an intervention that changes nothing has exactly the distance of its base.
 
 If there are more than 10,000 pairs, or bases, 10,000 are chosen, so that memory and time do not grow with their number:
 those with the smallest digests of their tokens, which do not depend on the order or the process.

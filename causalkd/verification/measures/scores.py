@@ -1,6 +1,4 @@
-"""The scores of a measurement: matches pair by pair for every comparison and baseline, and the report rows from
-them.
-"""
+"""The scores of a measurement: matches pair by pair for every comparison and baseline, and their report rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,5 +1,4 @@
-"""The search for corresponding layers: the teacher layer of each student layer is proposed on some pairs and tested on
-others.
+"""The search for corresponding layers, which are proposed on some pairs and tested on others.
 
 Every layer is compared with every layer, which costs a counterfactual per layer, not per pair of layers. For each
 student layer the teacher layer with the highest effective accuracy is proposed, and among equals that of least

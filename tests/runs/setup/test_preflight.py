@@ -107,10 +107,6 @@ BAD: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("students.diito.width=8", "students.diito.objectives.diito_hidden={}"),
         ("student 'diito': diito_hidden", "the teacher's are 16 wide, the student's 8", "leave this objective out"),
     ),
-    "teacher layer of a student": (
-        ("students.kd.layers=[0, 4]",),
-        ("student 'kd': layers=[0, 4]: the teacher has blocks 0–3",),
-    ),
     "every student's fault at once": (
         ("students.kd.layers=[0, 4]", "students.diito.layers=[0, 9]"),
         ("student 'kd': layers=[0, 4]: the teacher has", "student 'diito': layers=[0, 9]: the teacher has blocks 0–3"),
