@@ -1,9 +1,8 @@
 """Whether a teacher and a student fit each other: role, task, vocabulary, tokenizer and labels."""
 
-from causalkd.models.head_labels import label_names
+from causalkd.models.head_labels import LABELLED, label_names
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.vocabularies import shared_entries
-from causalkd.task_types import LABELLED
 
 OTHER_TOKENIZERS = (
     ". Only predictions over labels can be compared whatever the tokens are: a recipe of classification, multi_label, "
