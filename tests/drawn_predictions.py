@@ -93,7 +93,7 @@ class Drawn:
             Intervened,
             passes=passes,
             intervention=intervention,
-            answer=Counterfactual(answer, hidden, moved=True, differed=True),
+            counterfactual=Counterfactual(answer, hidden, moved=True, differed=True),
             permuted=permuted,
             repeated=repeated,
             _elsewhere={0: elsewhere},

@@ -189,7 +189,7 @@ def test_report_without_a_report(copied: Path) -> None:
     (copied / "report.json").unlink()
     assert "there is no report at" in _refusal("report", copied)
     (copied / "report.json").write_text("{}")
-    assert "has schema_version 1, and this causalkd reads version 3" in _refusal("report", copied)
+    assert "has schema_version 1, and this causalkd reads version 4" in _refusal("report", copied)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

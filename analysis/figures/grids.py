@@ -66,21 +66,24 @@ def _alike(report: VerificationReport, name: str) -> list[str]:
 
 
 def find_heads(report: VerificationReport, student: str, seed: int | None) -> list[Grid]:
-    """The grids of heads of one student, one a site pair; empty where heads were not compared."""
-    rows = [row for row in report.heads if (row.student, row.seed) == (student, seed)]
-    return [_heads([row for row in rows if row.pair == name]) for name in dict.fromkeys(row.pair for row in rows)]
+    """The grids of heads of one student, one for each two layers of a site pair; empty if heads were not compared."""
+    found: dict[tuple[str, int, int], list[InterchangeRow]] = {}
+    for row in report.heads:
+        if (row.student, row.seed) == (student, seed):
+            found.setdefault((row.pair, row.teacher_layer, row.student_layer), []).append(row)
+    return [_heads(rows) for rows in found.values()]
 
 
 def _heads(rows: list[InterchangeRow]) -> Grid:
-    """The grid of one pair, with heads where others have layers."""
+    """The grid of two layers, with heads where others have layers."""
     cells: dict[tuple[int, int, BaselineName], InterchangeRow] = {}
     for row in rows:
         assert row.head is not None and row.student_head is not None
         cells[row.head, row.student_head, row.baseline] = row
     first = rows[0]
-    taught, own = tuple(sorted({t for t, _, _ in cells})), tuple(sorted({s for _, s, _ in cells}))
+    heads = tuple(sorted({t for t, _, _ in cells})), tuple(sorted({s for _, s, _ in cells}))
     axes = (f"teacher head (layer {first.teacher_layer})", f"student head (layer {first.student_layer})")
-    return Grid(first.pair, axes, taught, own, cells)
+    return Grid(first.pair, axes, *heads, cells)
 
 
 def _grid(name: str, rows: list[InterchangeRow]) -> Grid:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from analysis.figures.grids import Find, find_grids
+from analysis.figures.grids import Find, Grid, find_grids
 from analysis.figures.training_curves import Metrics
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.numbers import percent
@@ -60,20 +60,30 @@ def of_grids(report: VerificationReport, measure: Measure, find: Find = find_gri
     seeds = {each.name: each.seed for each in reversed(report.students)}
     said = []
     for name in report.names:
+        grids = find(report, name, seeds[name])
         cells = [
-            (grid.value(t, s, measure), t, s)
-            for grid in find(report, name, seeds[name])
+            (grid.value(t, s, measure), _cell(grid, t, s, unit, alone=len(grids) == 1))
+            for grid in grids
             for (t, s, baseline), row in grid.cells.items()
             if baseline == "measured" and row.reachable and (measure == "iia" or row.effective_pairs >= FEW_PAIRS)
         ]
-        known = [(value, t, s) for value, t, s in cells if value is not None]
+        known = [(value, cell) for value, cell in cells if value is not None]
         if known:
-            value, t, s = max(known)
-            said.append(f"{percent(value)} for {isolated(name)} at teacher {unit} {t} and student {unit} {s}")
+            value, cell = max(known, key=lambda each: each[0])
+            said.append(f"{percent(value)} for {isolated(name)} at {cell}")
     which = f" with at least {FEW_PAIRS} effective pairs" if measure == "iia_effective" else ""
     if not said:
         return f"There is no cell{which}." if which else "No pair counts in any cell."
     return f"{what}{which and f' of the cells{which}'} is highest with {'; '.join(said[:_NAMED])}{_and_more(said)}."
+
+
+def _cell(grid: Grid, teacher: int, student: int, unit: str, *, alone: bool) -> str:
+    """A cell by its layers or heads; one of several grids with what tells these apart, too."""
+    if alone:
+        return f"teacher {unit} {teacher} and student {unit} {student}"
+    return " and ".join(
+        axis.replace(" (", f" {number} (", 1) for axis, number in zip(grid.axes, (teacher, student), strict=True)
+    )
 
 
 def of_training(metrics: Metrics) -> str:

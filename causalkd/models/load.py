@@ -67,7 +67,7 @@ def load_model(
     set_labels(config, task, labels, new_head=new_head, name=str(name))
     if role == "student" and not config.to_dict().get("quantization_config"):
         # From the start: what a model computes for itself and does not save would stay rounded.
-        dtype = trainable(dtype or config.dtype or torch.float32)  # pyright: ignore[reportArgumentType]
+        dtype = trainable(dtype or config.dtype or torch.float32)
     placed = {"device_map": device_map, "quantization": quantization, "revision": revision}
     options = loading_options(attention=attention, dtype=dtype, **placed)
     model, keys = _stock_model(name, task, config, options, new_head=new_head, seed=seed)
@@ -214,12 +214,12 @@ def move_to(model: HookedModel, device: torch.device, dtype: torch.dtype | None 
     torch.nn.Module.to(model.model, device=device, dtype=dtype)
 
 
-def trainable(dtype: torch.dtype) -> torch.dtype:
-    """The precision in which a student of this one learns: float32 at least.
+def trainable(dtype: torch.dtype | str) -> torch.dtype:
+    """The precision in which a student of this one, or of the one of this name, learns: float32 at least.
 
     An optimizer's steps are smaller than half precision can add to a weight; autocast keeps what is fast about it.
     """
-    return torch.promote_types(dtype, torch.float32)
+    return torch.promote_types(getattr(torch, dtype) if isinstance(dtype, str) else dtype, torch.float32)
 
 
 def _let_end_token_learn(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:

@@ -26,28 +26,28 @@ _NAMED = 3
 
 def headline(report: VerificationReport) -> str:
     """The finding of a report in one or two sentences."""
-    kind, here = _kind(report), where_it_counts(report)
+    here = where_it_counts(report)
     if not here:
-        return _nothing(report, kind)
-    leaders = _leaders(here)
+        return _nothing(report)
+    leaders = _leaders(report, here)
     own = here[leaders[0]]
-    place = _place(own, kind)
+    place = _place(own)
     above = any(each.above for each in here.values())
     which = "the" if len(report.names) == 1 else "a"
     nothing = f"Nothing shows that {which} student computes as the teacher does {place[0].lower()}{place[1:]};"
     where = f"{place}," if above else nothing
-    claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here, kind)
+    claim = _tied(report, leaders, here) if len(leaders) > 1 else _single(report, leaders[0], here)
     return f"{where} {claim}.{_another_layer(leaders, here)}{_unmeasured(report, here)}"
 
 
-def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence], kind: int) -> str:
+def _single(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> str:
     """The claim if one student has the highest accuracy."""
     own, count = here[best], len(report.names)
     chosen = f" (the highest of {count} students)" if count > _NAMED else ""
     return (
         f"{isolated(best)}{chosen} predicts what the teacher predicts on {percent(own.accuracy)} "
         f"{what_changed(report)} ({certainty(own)}){_beside_baselines(own)}{_beside_students(report, best, here)}"
-        f"{_reversal(report, best) if kind == 0 else ''}"
+        f"{_reversal(report, best)}"
     )
 
 
@@ -58,20 +58,25 @@ def _tied(report: VerificationReport, leaders: Sequence[str], here: Mapping[str,
     names = " and ".join(map(isolated, leaders)) if few else f"{len(leaders)} of {count} students"
     certainties = {certainty(each) for each in found}
     seeds = "one seed" if found[0].seeds == 1 else f"mean of {found[0].seeds} seeds"
-    above = sum(each.above == each.sites for each in found)
     levels = span([each.baseline for each in found])
-    some = (
-        f"{above} of them shown to be above their best baselines"
-        if above
-        else "none shown to be above its best baseline"
-    )
-    shown = "each above its best baseline" if above == len(found) else some
     others = [name for name in here if name not in leaders] if len(here) <= _NAMED else []
     further = "".join(f"; {isolated(name)}: {percent(here[name].accuracy)}" for name in others)
     return (
         f"{names} tie: each predicts what the teacher predicts on {percent(found[0].accuracy)} {what_changed(report)} "
-        f"({certainties.pop() if len(certainties) == 1 else seeds}), {shown} ({levels}){further}"
+        f"({certainties.pop() if len(certainties) == 1 else seeds}), {_above_baselines(found)} ({levels}){further}"
     )
+
+
+def _above_baselines(found: Sequence[Evidence]) -> str:
+    """The clause about several students and their best baselines."""
+    if all(each.above == each.sites for each in found):
+        return "each above its best baseline"
+    if not any(each.above for each in found):
+        return "none shown to be above its best baseline"
+    if all(each.sites == 1 for each in found):
+        return f"{sum(each.above for each in found)} of them shown to be above their best baselines"
+    counts = " to ".join(str(end) for end in sorted({min(e.above for e in found), max(e.above for e in found)}))
+    return f"each shown to be above its best baseline at {counts} of {found[0].sites} sites"
 
 
 def span(values: Sequence[float | None]) -> str:
@@ -91,26 +96,26 @@ def certainty(found: Evidence) -> str:
     return f"{interval}{end}{mean}one seed"
 
 
-def _nothing(report: VerificationReport, kind: int) -> str:
-    rows = [row for row in report.interchange if row.baseline == "measured" and row.reachable]
-    rows = [row for row in rows if row.aligned] or rows
+def _nothing(report: VerificationReport) -> str:
+    rows = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
     most = max((row.effective_pairs for row in rows), default=0)
-    where = "no aligned site" if kind == 0 else "no site"
+    if most >= FEW_PAIRS:
+        return "Nothing can be concluded: no aligned site was measured beside baselines in every seed."
+    number = f"the most is {most}" if most else "none has any"
     return (
-        f"Nothing can be concluded: {where} that can reach the output has {FEW_PAIRS} effective pairs, on which the "
-        f"intervention changes the teacher's prediction ({f'the most is {most}' if most else 'none has any'})."
+        f"Nothing can be concluded: no aligned site that can reach the output has {FEW_PAIRS} effective pairs, on "
+        f"which the intervention changes the teacher's prediction ({number})."
     )
 
 
-def _place(own: Evidence, kind: int) -> str:
+def _place(own: Evidence) -> str:
     """The sites that the headline is about; of how many, if the others have too few effective pairs."""
-    word, trained = ("aligned site", "") if kind == 0 else ("site", ", none of them trained")
-    if own.measured > 1:
-        some = f"{own.counted} {word}s{own.which}{trained}"
-        if own.sites == 1:
-            return f"At the {some}"
-        return f"On average over {some}" if own.sites == own.measured else f"On average over the {some}"
-    return "At the aligned site" if kind == 0 else "At one site, which was not trained"
+    if own.measured < 2:
+        return "At the aligned site"
+    some = f"{own.counted} aligned sites{own.which}"
+    if own.sites == 1:
+        return f"At the {some}"
+    return f"On average over {some}" if own.sites == own.measured else f"On average over the {some}"
 
 
 def _beside_baselines(own: Evidence) -> str:
@@ -129,26 +134,26 @@ def named_students(report: VerificationReport) -> list[str]:
     names = report.names
     if not here or len(here) <= _NAMED:
         return list(names[:_NAMED])
-    leaders = _leaders(here)
+    leaders = _leaders(report, here)
     chosen = leaders[:_NAMED] if len(leaders) > 1 else [*leaders, *_others(report, leaders[0], here)]
     return [name for name in names if name in chosen]
 
 
 def where_it_counts(report: VerificationReport) -> dict[str, Evidence]:
-    """The evidence for each student at the headline's sites: the aligned sites, or all sites if none is aligned."""
-    kind = _kind(report)
+    """The evidence for each student at the aligned sites, which are those of the headline."""
     found = standings(report)
-    return {name: kinds[kind] for name, kinds in found.items() if kinds[kind].accuracy is not None}
+    return {name: aligned for name, (aligned, _) in found.items() if aligned.accuracy is not None}
 
 
-def _kind(report: VerificationReport) -> int:
-    return 0 if any(row.aligned for row in report.interchange) else 1
-
-
-def _leaders(here: Mapping[str, Evidence]) -> list[str]:
-    """The students with the highest accuracy, compared as it is printed."""
-    highest = percent(max(each.accuracy or 0.0 for each in here.values()))
-    return [name for name, each in here.items() if percent(each.accuracy) == highest]
+def _leaders(report: VerificationReport, here: Mapping[str, Evidence]) -> list[str]:
+    """The student with the highest accuracy, and those whose printed accuracy is the same and no test tells apart."""
+    best = max(here, key=lambda name: here[name].accuracy or 0.0)
+    return [
+        name
+        for name, each in here.items()
+        if percent(each.accuracy) == percent(here[best].accuracy)
+        and not any(is_sure(report, row) for row, _ in differences_of(report, best, name))
+    ]
 
 
 def _others(report: VerificationReport, best: str, here: Mapping[str, Evidence]) -> list[str]:
@@ -243,7 +248,8 @@ def differences_of(report: VerificationReport, student: str, other: str) -> list
 
 def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str:
     names = dict.fromkeys(isolated(each.name) for each in report.students if each.name not in here)
-    return f" No value was measured for {', '.join(names)}." if names else ""
+    why = f"for which no aligned site reaches the output with {FEW_PAIRS} effective pairs in every seed"
+    return f" Nothing is said of {', '.join(names)}, {why}." if names else ""
 
 
 def _another_layer(leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:
@@ -255,4 +261,5 @@ def _another_layer(leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:
     else:
         (own,) = weak
         which, where = "", "" if own.anywhere == own.sites == 1 else f" at {own.anywhere} of {own.sites} sites"
-    return f" The layer is not shown to matter{which}: an intervention at another student layer agrees as often{where}."
+    often = f"agrees as often or more{where}"
+    return f" The layer is not shown to matter{which}: an intervention at another student layer {often}."

@@ -39,8 +39,8 @@ _DIFFERENCES = 2
 """Lines about differences in the task metric."""
 _COMPARISONS = 4
 MEANING = (
-    "On n pairs the intervention changes a prediction of the teacher; effective IIA is the share of such predictions "
-    "that the student makes too. The best baseline is the level that is reached without computing as the teacher does."
+    "On n pairs the intervention changes a prediction of the teacher; effective IIA is the share of these that the "
+    "student makes too. The best baseline is the level without computing as the teacher does."
 )
 
 

@@ -105,7 +105,7 @@ def _unplaced(found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
     )
     return [
         f"The layer is not shown to matter at {said}: there, an intervention half the student's depth away is right as "
-        "often, within chance."
+        "often or more, within chance."
     ]
 
 

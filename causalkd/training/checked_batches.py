@@ -11,6 +11,7 @@ from causalkd.data.batch import IGNORED, NestedTensors
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import n_embeddings
+from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import LANGUAGE_MODELS, Task
 
 
@@ -31,6 +32,8 @@ class CheckedBatches:
     """How many tokens the student has embeddings of."""
     teacher_tokens: int
     """How many tokens the teacher has embeddings of."""
+    shared_tokens: int
+    """The tokens of a row that both models read; the student's if each has a tokenizer of its own."""
 
     @classmethod
     def of(
@@ -38,8 +41,9 @@ class CheckedBatches:
     ) -> "CheckedBatches":
         """The batches of a collator for two models, or for one that has no teacher."""
         choices = student.vocabulary if student.task in LANGUAGE_MODELS else student.model.config.num_labels or 0
-        tokens = [n_embeddings(model.model) for model in (student, teacher or student)]
-        return cls(make, student.task, choices, *tokens)
+        own, other = (n_embeddings(model.model) for model in (student, teacher or student))
+        same = teacher is not None and shared_entries(teacher, student) is not None
+        return cls(make, student.task, choices, own, other, min(own, other) if same else own)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> NestedTensors:
         """The batch of some rows.
@@ -51,7 +55,7 @@ class CheckedBatches:
         own = batch.get("student")
         if own is not None:
             batch["student"] = self._checked(own, self.tokens)
-        return self._checked(batch, self.teacher_tokens if own is not None else min(self.tokens, self.teacher_tokens))
+        return self._checked(batch, self.shared_tokens if own is None else self.teacher_tokens)
 
     def _checked(self, batch: NestedTensors, tokens: int) -> NestedTensors:
         for part in ("inputs", "source"):

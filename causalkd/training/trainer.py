@@ -125,8 +125,11 @@ class DistillationTrainer(EvaluatingTrainer):
         """Trains, with compiled blocks if requested.
 
         Raises:
-            ValueError: The training has diverged, which is also found if no row of the log follows.
+            ValueError: Every objective has weight 0, or the training has diverged, which is also found if no row of the
+                log follows.
         """
+        if not any(each.weight for each in self.objectives.values()):
+            raise ValueError("every objective has weight 0, so there is nothing to train on; give one of them a weight")
         with compiled_blocks(self.student) if self._compiled else nullcontext():
             finished = super().train(*given, **named)
         check_finite(self.state.global_step, self._sums.means(self._processes.sum, self._processes.number))

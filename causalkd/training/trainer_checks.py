@@ -51,8 +51,6 @@ def check_given(
             )
         if not isinstance(given.weight, int | float) or not math.isfinite(given.weight):
             raise ValueError(f"the weight of {name} is {given.weight!r}; give a finite number")
-    if not any(given.weight for given in objectives.values()):
-        raise ValueError("every objective has weight 0, so there is nothing to train on; give one of them a weight")
     if student.role != "student":
         raise ValueError("the model to train was loaded as a teacher, which is frozen; load it with role='student'")
     if teacher is not None and teacher.role != "teacher":

@@ -174,8 +174,11 @@ def test_what_is_no_recipe(tmp_path: Path) -> None:
         ("alignment.positions.fraction=true", "alignment.positions.fraction: True given"),
         ("training.steps=1000000000000000000", "training.steps: 1000000000000000000 given; input should be less than"),
         ("verification.pairs=1000000000000000000", "verification.pairs: 1000000000000000000 given; input should be"),
-        ("teacher.config.num_hidden_layers=1000000000000000000", "a model has at most 1,000; give a smaller number"),
-        ("teacher.config.vocab_size=1000000000000000000", "a model has at most 10,000,000; give a smaller number"),
+        (
+            "teacher.config.num_hidden_layers=1000000000000000000",
+            "but at most 1,000 is supported; give a smaller number",
+        ),
+        ("teacher.config.vocab_size=1000000000000000000", "but at most 10,000,000 is supported; give a smaller number"),
     ],
 )
 def test_a_value_of_another_type_or_beyond_all_bounds_is_refused(change: str, fault: str) -> None:

@@ -73,7 +73,7 @@ def test_one_seed_is_named_with_its_interval():
 
 
 def test_where_another_layer_does_as_well_the_headline_says_so():
-    weak = " The layer is not shown to matter: an intervention at another student layer agrees as often."
+    weak = " The layer is not shown to matter: an intervention at another student layer agrees as often or more."
     report = _two(0.66, 0.88, 0.22)
     assert headline(at_another_layer(report, lambda *_: 0.88, 0.6)).endswith(weak)
     assert weak not in headline(at_another_layer(report, lambda *_: 0.3, 0.001))
@@ -97,7 +97,10 @@ def test_a_student_that_measured_nothing_is_not_compared():
     ]
     diverged = dataclasses.replace(report, interchange=tuple(rows), differences=())
     assert headline(diverged).startswith("At the aligned site, kd predicts")
-    assert headline(diverged).endswith(" (majority class, 50.0%). No value was measured for diito.")
+    assert headline(diverged).endswith(
+        " (majority class, 50.0%). Nothing is said of diito, for which no aligned site reaches the output with 30 "
+        "effective pairs in every seed."
+    )
 
 
 def test_of_many_students_the_highest_is_said_to_be_chosen_and_the_tests_are_adjusted_for_that():
@@ -138,11 +141,11 @@ def test_sites_with_few_effective_pairs_are_told_where_one_is_left():
     assert found.startswith("On average over the 2 of 3 aligned sites that have at least 30 effective pairs, student")
 
 
-def test_where_nothing_was_trained_the_other_sites_are_named_as_such():
+def test_a_report_without_baselines_does_not_blame_the_pairs():
     report = two_sites(lambda *_: 0.8)
-    rows = tuple(dataclasses.replace(row, aligned=False) for row in report.interchange)
+    rows = tuple(row for row in report.interchange if row.baseline == "measured")
     found = headline(dataclasses.replace(report, interchange=rows))
-    assert found.startswith("On average over 2 sites, none of them trained, student predicts")
+    assert found == "Nothing can be concluded: no aligned site was measured beside baselines in every seed."
 
 
 def test_one_comparison_is_told_with_its_interval_in_the_direction_in_which_it_is_read():
@@ -192,6 +195,17 @@ def test_students_that_tie_are_not_named_as_the_highest_one_alone():
         none.startswith("Nothing shows that a student computes as the teacher does")
         and "none shown to be above its best baseline (50.0%)" in none
     )
+
+
+def test_a_tie_counts_the_sites_above_the_baselines_and_is_none_where_a_test_tells_the_students_apart():
+    report = two_sites(lambda name, seed, aligned: 0.8 if aligned else 0.4, students=TWO)
+    both = tuple(dataclasses.replace(row, aligned=True) for row in report.interchange)
+    several = headline(dataclasses.replace(report, interchange=both))
+    assert "kd and diito tie" in several and "each shown to be above its best baseline at 1 of 2 sites (" in several
+    close = two_sites(lambda name, *_: {"kd": 0.9996, "diito": 0.9999}[name], students=TWO)
+    assert " tie: " in headline(close)
+    apart = headline(compared(close, lambda *_: 0.0003))
+    assert " tie: " not in apart and apart.startswith("At the aligned site, diito predicts")
 
 
 def test_a_tie_says_for_how_many_the_layer_is_not_shown_to_matter():

@@ -8,7 +8,7 @@ def test_long_names_keep_their_beginning_and_end_and_wide_letters_take_two_place
 
 
 def test_names_that_would_become_equal_stay_whole():
-    one, other = "adkd-minilm-3l-lr1e-4-e16", "adkd-minilm-6l-lr1e-4-e16"
+    one, other = "adkd-minilm-on-3l-lr1e-4-e16", "adkd-minilm-on-6l-lr1e-4-e16"
     assert short_name(one) == short_name(other)
     third = "diito-minilm-3l-lr1e-4-e16-seeds"
     assert short_names([one, other, third, third]) == {one: one, other: other, third: short_name(third)}

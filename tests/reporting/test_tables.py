@@ -149,6 +149,6 @@ def test_even_sites_need_no_word_and_sites_that_only_the_tables_count_are_told()
     rows = [dataclasses.replace(r, effective_pairs=12) if r.effective_pairs == 76 else r for r in report.interchange]
     few = dataclasses.replace(report, interchange=tuple(rows))
     (line,) = left_out(few)
-    assert line.startswith("The sentences leave out sites with fewer than 30 effective pairs")
+    assert line.startswith("The summary sentences leave out sites with fewer than 30 effective pairs")
     for text in (as_text(few), as_markdown(few), html.unescape(render(few))):
         assert line in " ".join(text.split())

@@ -23,6 +23,7 @@ from tests.shrunk import OF_HUB_MODELS, RESUMED, SHRUNK, FinishedRun, finished_r
 STUDENT_KEYS = {"name", "objectives", "seed", "task_metric", "agreement"}
 ROW_KEYS = {
     *("student", "baseline", "pair", "component", "unit", "head", "teacher_layer", "student_layer", "aligned"),
+    "touched",
     *("reachable", "iia", "iia_low", "iia_high", "iia_effective", "effective_pairs", "pairs", "kl"),
 }
 
@@ -66,6 +67,7 @@ def test_the_report_has_the_keys_it_promises(quickstart: FinishedRun) -> None:
     report = json.loads(quickstart.folder.report.read_text())
     assert set(report) == {
         "schema_version",
+        "measured_on",
         *("teacher", "students", "alignment", "interchange", "environment", "differences"),
         *("ground_truth", "mismatches", "off_distribution", "heads", "task_scores", "task_differences"),
     }

@@ -117,7 +117,9 @@ def test_outputs_are_written_over_nothing_else(tmp_path: Path) -> None:
     planted_model(num_hidden_layers=4).save_pretrained(tmp_path / "teacher")
     recipe = _recipe(tmp_path, "quickstart", "never")
     (tmp_path / "note.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds note.txt, so it is no folder of a teacher's outputs; choose another"):
+    with pytest.raises(
+        ValueError, match=r"holds note.txt, so it is not a folder of a teacher's outputs; choose another"
+    ):
         precompute(recipe, tmp_path)
     with pytest.raises(ValueError, match=r"note.txt is a file, so outputs cannot be written there"):
         precompute(recipe, tmp_path / "note.txt")

@@ -170,6 +170,9 @@ def test_a_term_of_weight_0_is_logged_and_reaches_no_weight(tmp_path: Path) -> N
     beside.train()
     assert same(weights(alone.student), weights(beside.student)) and logged(alone) == logged(beside)
     assert all(value > 0 for value in logged(beside, "term/kd"))
+    nothing = trainer(tmp_path, models(), {"kd": Weighted(0.0, ResponseKD())})
+    with pytest.raises(ValueError, match="every objective has weight 0"):
+        nothing.train()
     infinite = trainer(tmp_path, models(), {**terms, "infinite": Weighted(0.0, _Infinite())})
     with pytest.raises(ValueError, match="not finite: term/infinite"):
         infinite.train()  # still told, since a term that is no number shows that something is wrong

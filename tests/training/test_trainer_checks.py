@@ -192,8 +192,6 @@ def test_what_is_no_weighted_objective_is_refused() -> None:
         with pytest.raises(ValueError, match=message):
             _check_given(student, given, teacher)
     _check_given(student, {"task": Weighted(1, TaskLoss())}, None)
-    with pytest.raises(ValueError, match="every objective has weight 0"):
-        _check_given(student, {"task": Weighted(0, TaskLoss())}, None)
 
 
 def test_each_model_has_its_role() -> None:
@@ -229,5 +227,5 @@ def test_a_teacher_is_not_trained_with_its_student() -> None:
 def test_encoders_are_not_padded_on_the_left() -> None:
     _, student = models()
     collator = PairingCollator([{"input_ids": [5, 6], "label": 0}], {}, 0, side="left")
-    with pytest.raises(ValueError, match=r"the collator pads on the left, where HookedModel.*give side='right'"):
+    with pytest.raises(ValueError, match=r"pads on the left, which changes what HookedModel.* reads; give side="):
         check_given(student, {"task": Weighted(1.0, TaskLoss())}, None, collator)

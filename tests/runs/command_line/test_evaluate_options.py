@@ -8,8 +8,8 @@ from causalkd.runs.command_line.evaluate_options import check_options
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--task mrpc --texts sst2 --shots 3", "--texts, --shots are for a run's causal LMs and not for a task"),
-        ("--task mrpc --max-tokens 64", "--max-tokens are for a run's causal LMs"),
+        ("--task mrpc --texts sst2 --shots 3", "--texts, --shots apply to the causal LMs of a run, not to --task"),
+        ("--task mrpc --max-tokens 64", "--max-tokens apply to the causal LMs of a run"),
         ("--split test", "--split belong to a task; name it with --task"),
         ("--out x --max-length 5", "--max-length, --out belong to a task"),
         ("--task mrpc --submission --limit 5", "--limit do not go with --submission"),

@@ -21,7 +21,9 @@ def test_a_measurement_of_the_same_is_replaced_and_another_one_refused(tmp_path:
     _held(tmp_path, FACTS)
     assert files_for(["kd"], FACTS, tmp_path, overwrite=False) == wanted
     for other in ({"data": {"given": "mrpc"}}, {"of": "/runs/b"}):
-        with pytest.raises(ValueError, match=f"kd-own-test.json holds what was .*: `{next(iter(other))}` is "):
+        with pytest.raises(
+            ValueError, match=f"kd-own-test.json holds another measurement.*: `{next(iter(other))}` is "
+        ):
             files_for(["teacher", "kd"], {**FACTS, **other}, tmp_path, overwrite=False)
         assert files_for(["kd"], {**FACTS, **other}, tmp_path, overwrite=True) == wanted
     _held(tmp_path, {})  # as earlier versions, which do not say of what

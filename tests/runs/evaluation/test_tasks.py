@@ -270,7 +270,9 @@ def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_
     evaluate_task(*asked, out=out)
     evaluate_task(*asked, out=out)  # the same again
     folder = folder.rename(tmp_path / "other" / "model")
-    with pytest.raises(ValueError, match=r"(?s)model-own-train.json holds what was measured .* `of` is .*/model there"):
+    with pytest.raises(
+        ValueError, match=r"(?s)model-own-train.json holds another measurement.* `of` is .*/model there"
+    ):
         evaluate_task(folder, *asked[1:], out=out)
     (tmp_path / "own.yaml").write_text(f"data: {{{block}, metrics: [f1], max_length: 4}}")
     with pytest.raises(ValueError, match=r"(?s)holds another measurement, .*: `data` is .* there and .*'f1'"):

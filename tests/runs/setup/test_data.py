@@ -256,7 +256,7 @@ def test_a_tokenizer_without_a_word_of_the_rows_is_refused(tmp_path: Path) -> No
     bert_like().save_pretrained(tmp_path / "tokenizer")
     part = TeacherPart.model_validate({"config": {"model_type": "bert"}, "training": {}})
     given = DataPart(path=str(tmp_path / "t.csv"), kind="classification", tokenizer=str(tmp_path / "tokenizer"))
-    with pytest.raises(ValueError, match=r"no word of the first 18 training rows: every token is '\[UNK\]'"):
+    with pytest.raises(ValueError, match=r"none of the words of the first 18 training rows: every token is '\[UNK\]'"):
         build_data(given, part)
     (tmp_path / "t.csv").write_text("text,label\n" + "fox жук,a\nжук dog,b\n" * 20)
     assert len(build_data(given, part).train.examples) == 36

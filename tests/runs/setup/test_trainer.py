@@ -103,9 +103,7 @@ def test_the_teachers_answers_are_kept_where_there_is_room_for_them(parts: dict[
 
 def test_rows_that_are_masked_again_cannot_be_recalled() -> None:
     teacher = HookedModel(tiny("bert", "masked_lm"), task="masked_lm", role="teacher")
-    with pytest.raises(
-        ValueError, match=r"training.teacher_cache keeps .* a masked LM masks them again in every epoch"
-    ):
+    with pytest.raises(ValueError, match=r"training.teacher_cache keeps .* a masked LM masks them anew in every epoch"):
         _memory(TeacherCachePart(max_mib=1), teacher, Path("unused"))
 
 

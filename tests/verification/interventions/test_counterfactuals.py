@@ -11,7 +11,7 @@ def setting():
     teacher, student = teacher_and_student()
     alignment, batches = pairs_of(teacher, student)
     interventions = dict.fromkeys(
-        comparison.teacher for comparison in plan(teacher, student, alignment, "block_output", None)
+        comparison.teacher for comparison in plan(teacher, student, alignment, "block_output")
     )
     return teacher, tuple(interventions), batches
 

@@ -27,7 +27,7 @@ def setting():
 def _tables(setting, components):
     teacher, student, alignment, _ = setting
     baselines = tuple(name for name in BASELINES if name != "untrained_student")
-    asked = [MeasurementPlan(plan(teacher, student, alignment, component, None), baselines) for component in components]
+    asked = [MeasurementPlan(plan(teacher, student, alignment, component), baselines) for component in components]
     truth = TeacherCounterfactuals(asked)
     return truth, [MatchCounter(truth, each, seed=0) for each in asked]
 

@@ -27,7 +27,7 @@ def test_a_copy_matches_every_counterfactual_batch_by_batch():
     teacher, _ = teacher_and_student()
     copy = HookedModel(tiny("bert", "classification"), task="classification", role="student")
     alignment, batches = pairs_of(teacher, copy, n=10, batch_size=4)
-    comparisons = plan(teacher, copy, alignment, "block_output", None)
+    comparisons = plan(teacher, copy, alignment, "block_output")
     asked = MeasurementPlan(comparisons, ("majority_class", "norm_matched_random"))
     truth = TeacherCounterfactuals([asked])
     table = MatchCounter(truth, asked, seed=0)

@@ -186,7 +186,7 @@ def test_untrained_students_are_drawn_from_their_own_seeds(setting):
     found = measure_all(teacher, [(student, alignment)] * 3, batches, baselines=("untrained_student",), seeds=[0, 1, 0])
     first, second, third = (each.score(1, 0, "untrained_student").kl for each in found)
     assert first == third != second
-    comparisons = [plan(teacher, student, alignment, "block_output", None)] * 3
+    comparisons = [plan(teacher, student, alignment, "block_output")] * 3
     truth, asked = TeacherCounterfactuals([]), [MeasurementPlan(own, ("untrained_student",)) for own in comparisons]
     tables = [(student, MatchCounter(truth, each, seed)) for each, seed in zip(asked, (0, 1, 0), strict=True)]
     assert len(untrained(tables)) == 2  # the same untrained student serves the first and the third
