@@ -107,8 +107,9 @@ def _write(folder: Path, found: PipelineResults) -> None:
 
 
 def _say(tell: Tell, *lines: str) -> None:
-    for line in lines if tell is not None and all_processes().is_first else ():
-        tell(line)
+    if tell is not None and all_processes().is_first:
+        for line in lines:
+            tell(line)
 
 
 def _before(recipe: PipelineRecipe) -> PipelineRecipe | None:
