@@ -98,6 +98,10 @@ class SetEpoch(TrainerCallback):
         if self._examples is not None:
             self._examples.set_epoch(int(state.epoch or 0))
 
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Passes the epoch on again: an evaluation of the same data has begun with the first one."""
+        self.on_epoch_begin(args, state, control)
+
 
 class EvaluateAtSave(TrainerCallback):
     """If checkpoints are evaluated at all, also evaluates the one that is saved at the last step."""

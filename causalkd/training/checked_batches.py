@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from causalkd.data.batch import IGNORED, NestedTensors
-from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import n_embeddings
 from causalkd.models.vocabularies import shared_entries
 from causalkd.task_types import LANGUAGE_MODELS, Task
+
+_WHAT = {"question_answering": "the row has the tokens"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class CheckedBatches:
     teacher_tokens: int
     """How many tokens the teacher has embeddings of."""
     shared_tokens: int
-    """The tokens of a row that both models read; the student's if each has a tokenizer of its own."""
+    """The tokens of a row that both models read; the student's unless both have the same tokenizer."""
 
     @classmethod
     def of(
@@ -52,6 +53,8 @@ class CheckedBatches:
             ValueError: A label is none of the head's, or a model has no embedding of a token.
         """
         batch = dict(self.make(rows))
+        if "inputs" not in batch:
+            return batch  # of another collator, which `Batch.from_tensors` refuses
         own = batch.get("student")
         if own is not None:
             batch["student"] = self._checked(own, self.tokens)
@@ -65,25 +68,40 @@ class CheckedBatches:
                     f"a row has the token {int(ids.max())}, and the model that reads it has embeddings of the tokens 0 "
                     f"to {tokens - 1}; tokenise with the model's own tokenizer"
                 )
-        read = {name: self._read(batch[name], batch) for name in ("labels", "source_labels") if name in batch}
+        read = {
+            name: self._read(batch[name], batch[part]["input_ids"].shape)
+            for name, part in (("labels", "inputs"), ("source_labels", "source"))
+            if name in batch and part in batch
+        }
         return {**batch, **read}
 
-    def _read(self, labels: Tensor, batch: NestedTensors) -> Tensor:
-        by_token = self.task in TOKEN_TASKS and labels.shape == batch["inputs"]["input_ids"].shape
+    def _read(self, labels: Tensor, tokens: torch.Size) -> Tensor:
+        """The labels as the objectives read them; raises ValueError if the head has not these."""
+        if self.task == "regression":
+            return labels
         if self.task == "classification" and labels.shape == (len(labels), 1):
             labels = labels[:, 0]
-        if self.task == "classification" and labels.dim() != 1:
-            raise ValueError(f"class labels have shape {tuple(labels.shape)}; give each row one whole number")
-        if self.task == "classification" or by_token:
-            self._check_values(labels)
-        return labels
-
-    def _check_values(self, labels: Tensor) -> None:
+        shapes = {
+            "classification": tokens[:1],
+            "multi_label": (tokens[0], self.labels),
+            "question_answering": (tokens[0], 2),
+        }
+        expected = tuple(shapes.get(self.task, tokens))
+        if labels.shape != expected:
+            raise ValueError(f"labels of {self.task} have shape {tuple(labels.shape)}, and {expected} is needed")
+        if self.task == "multi_label":
+            _check(labels, 1, "each label of a row is 0 or 1")
+            return labels
         if labels.is_floating_point() or labels.dtype == torch.bool:
             raise ValueError(f"labels are of type {labels.dtype}; a class or a token is a whole number")
-        wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= self.labels))]
-        if len(wrong):
-            raise ValueError(
-                f"there is the label {int(wrong[0])}, and the head has the labels 0 to {self.labels - 1}; correct it, "
-                f"or give what has no label {IGNORED}"
-            )
+        most = tokens[1] if self.task == "question_answering" else self.labels
+        _check(labels, most - 1, f"{_WHAT.get(self.task, 'the head has the labels')} 0 to {most - 1}")
+        return labels.long()
+
+
+def _check(labels: Tensor, most: int, what: str) -> None:
+    wrong = labels[(labels != IGNORED) & ~((labels >= 0) & (labels <= most))]
+    if len(wrong):
+        raise ValueError(
+            f"there is the label {wrong[0].item():g}, and {what}; correct it, or give what has no label {IGNORED}"
+        )

@@ -15,14 +15,18 @@ class EvaluatingTrainer(Trainer):
     """A Trainer whose batches are nested, and which may have a measure of its own for `student`."""
 
     student: HookedModel
+    teacher: HookedModel | None
+    _entries: int | None
+    """The vocabulary entries that both models share."""
     _measure: Callable[[], Mapping[str, float]] | None = None
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The result of `measure`, the same in every process; for given data, or without it, the Trainer's mean of
-        batches.
+        """The result of `measure`, the same in every process; if data are given, or there is no `measure`, the
+        Trainer's mean over batches.
         """
+        self._share_entries()
         if self._measure is None or eval_dataset is not None:
             return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
         with evaluating([self.student]):
@@ -30,6 +34,12 @@ class EvaluatingTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _share_entries(self) -> None:
+        # Before every step and evaluation: another training of this teacher may have shared other entries since.
+        for model in (self.student, self.teacher):
+            if model is not None:
+                model.entries = self._entries
 
     def prediction_step(
         self,
@@ -41,8 +51,8 @@ class EvaluatingTrainer(Trainer):
         """The loss of a batch, its logits and labels; the Trainer's own finds no loss in rows without `labels`."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            found: Any = self.compute_loss(model, inputs, return_outputs=True)
+            found: Any = self.compute_loss(model, inputs, return_outputs=not prediction_loss_only)
+        if prediction_loss_only:  # then no logits are held of tokens that no loss reads
+            return found.detach(), None, None
         loss, outputs = found
-        if prediction_loss_only:
-            return loss.detach(), None, None
         return loss.detach(), outputs["logits"].detach(), inputs.get("labels")

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-DIVERGED = "The training has diverged; lower the learning rate, or warm up for longer"
+DIVERGED = (
+    "The training has diverged; lower the learning rate, warm up for longer, or correct labels that are not numbers"
+)
 
 
 def check_finite(step: int, logged: Mapping[str, float]) -> None:

@@ -95,6 +95,7 @@ class DistillationTrainer(EvaluatingTrainer):
         # The loss is a mean over a micro-batch, so the Trainer must divide by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self.student, self.teacher, self.objectives = student, teacher, dict(objectives)
+        self.data_collator = CheckedBatches.of(self.data_collator, student, teacher)
         self._memory, self._watch, self._measure = memory, watch, measure
         self._kept = hook_points_of(self.objectives)
         self._processes = AllProcesses(self.accelerator)
@@ -181,12 +182,6 @@ class DistillationTrainer(EvaluatingTrainer):
         if len(batches) * here.number > 1:
             self._micro_batches = MicroBatches(batches, here.number, here.sum, here.list)
         return samples, items
-
-    def _share_entries(self) -> None:
-        # Again in every step: another training of this teacher, or a measurement, may have shared other entries since.
-        for model in (self.student, self.teacher):
-            if model is not None:
-                model.entries = self._entries
 
     def get_train_dataloader(self) -> DataLoader:
         """The Trainer's, which draws nothing from the generator of the process if its workers stay."""
@@ -293,4 +288,4 @@ class DistillationTrainer(EvaluatingTrainer):
 
     def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
         # The Trainer would drop from each example what the model's signature lacks: segments, labels, numbers.
-        return CheckedBatches.of(data_collator, self.student, self.teacher)
+        return data_collator

@@ -38,9 +38,9 @@ def finish_training(
             trainer.state = TrainerState.load_from_json(str(last / "trainer_state.json"))
             if trainer.args.load_best_model_at_end and trainer.state.best_global_step:
                 trainer._load_best_model()
+            trainer.check_weights()
         else:
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    trainer.check_weights()
     if trainer.is_world_process_zero():
         cost = {**vars(checkpoints.spent()), "steps": trainer.state.global_step}
         cost[_BEST] = trainer.state.best_global_step if trainer.args.load_best_model_at_end else None
