@@ -67,6 +67,7 @@ class ResolvedSite:
         if self.basis is not None:
             with torch.autocast(recipient.device.type, enabled=False):
                 return recipient + (taken.to(recipient) - self.take(recipient)) @ self.basis.T.to(recipient)
+        taken = taken.to(recipient.dtype)
         return taken if self.columns is None else recipient.index_copy(-1, self.columns.to(taken.device), taken)
 
 

@@ -175,10 +175,19 @@ def _chosen(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tensor
 
 
 def _log_odds(logits: Float[Tensor, "batch choice"], views: Views) -> Float[Tensor, "view batch"]:
-    """The log of p / (1 − p), which is z − log Σ of the others' exp."""
-    logits = at_least_float32(logits)
-    others = logits.expand(len(views.choice), -1, -1).scatter(-1, views.choice[..., None], -torch.inf)
-    return logits.T.gather(0, views.choice) - others.logsumexp(-1)
+    """The log of p / (1 − p), which is z − log Σ of the others' exp.
+
+    The entries of no view are added up once for all views, so that memory does not hold the vocabulary for each.
+    """
+    logits, count = at_least_float32(logits), len(views.choice)
+    chosen = logits.T.gather(0, views.choice)
+    if count >= logits.shape[-1]:  # each entry may be a view's
+        others = logits.expand(count, -1, -1).scatter(-1, views.choice[..., None], -torch.inf)
+        return chosen - others.logsumexp(-1)
+    rest = logits.scatter(-1, views.choice.T, -torch.inf).logsumexp(-1)
+    same = views.choice[:, None] == views.choice
+    once = (chosen - same.sum(0).log()).expand(count, -1, -1).masked_fill(same, -torch.inf)
+    return chosen - torch.cat([once, rest.expand(count, 1, -1)], dim=1).logsumexp(1)
 
 
 def at_least_float32(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -60,7 +60,8 @@ def as_filed(found: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenize
     kept: dict[str, Any] = {"model_input_names": found.model_input_names, "padding_side": found.padding_side}
     filed = PreTrainedTokenizerFast.from_pretrained(str(folder), trust_remote_code=False, **kept)
     entries, named, known = filed.get_vocab(), filed.special_tokens_map, found.special_tokens_map
-    filed.add_special_tokens({name: known[name] for name in known if name not in named and known[name] in entries})
+    further = {name: word for name, word in known.items() if name not in named and isinstance(word, str)}
+    filed.add_special_tokens({name: word for name, word in further.items() if word in entries})
     if _split_alike(found, filed):
         return found
     _refuse_contradictions(folder)

@@ -50,7 +50,7 @@ def student_from_teacher(
         move_to(made, given.model.device)
         return made, left
 
-    student, left = cut(config.dtype if as_wide else own)  # pyright: ignore[reportArgumentType]
+    student, left = cut(given.model.dtype if as_wide else own)
     if student.width != (width or teacher.width):
         raise ValueError(
             f"a {config.model_type} keeps its width of {student.width} where width={width} is asked for; leave `width` "
@@ -58,7 +58,7 @@ def student_from_teacher(
         )
     if as_wide:
         check_copy(given, student, chosen, left)
-    if as_wide and own != (config.dtype or torch.get_default_dtype()):
+    if as_wide and own != given.model.dtype:
         # Built anew, because what a model computes for itself and does not save was rounded as in the teacher.
         student, _ = cut(own)
     move_to(student, given.model.device, own)

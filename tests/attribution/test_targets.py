@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from causalkd.attribution.integrated_gradients import BASELINES
 from causalkd.attribution.targets import (
@@ -13,6 +14,7 @@ from causalkd.attribution.targets import (
     class_views,
     label_views,
     logits_at,
+    steep_values,
     token_views,
     view_values,
 )
@@ -94,3 +96,15 @@ def test_a_setting_of_another_name() -> None:
         ValueError, match="target is 'prob'; it is one of 'probability', 'log_probability', 'logit', 'loss'"
     ):
         check_choice("target", "prob", TARGETS)
+
+
+@pytest.mark.parametrize(("views", "choices"), [(1, 2), (3, 7), (4, 4), (5, 3), (3, 200)])
+def test_log_odds_and_their_gradient_are_those_of_the_probability(views: int, choices: int) -> None:
+    """Some views are of one entry, and some of all."""
+    logits = torch.randn(6, choices, dtype=torch.float64, requires_grad=True)
+    choice = torch.arange(6 * views).reshape(views, 6) * 5 % choices
+    found = steep_values(logits, Views(choice), "log_probability")
+    p = logits.softmax(-1).T.gather(0, choice)
+    expected = (p / (1 - p)).log()
+    assert_close(found, expected)
+    assert_close(*(torch.autograd.grad(each.sum(), logits, retain_graph=True) for each in (found, expected)))
