@@ -47,8 +47,11 @@ def check_folder(study: Study) -> None:
         raise ValueError(f"{path} holds something that is not a study; choose another `output`")
     found = read_yaml(file) if file.is_file() else None
     before = found.get("recipe") if isinstance(found, dict) else study.recipe
-    # Where there are cells of this study, it is the same one, whose recipe has moved.
-    if before != study.recipe and not any(cell.recipe.folder.is_dir() for cell in study.cells()):
+    # Where there are cells of this study, it is the same one, whose recipe has moved. Those in which settings are chosen
+    # are looked for too, because the chosen ones give the study's own cells other names.
+    if before != study.recipe and not any(
+        cell.recipe.folder.is_dir() for each in (study, study.choosing()) for cell in each.cells()
+    ):
         raise ValueError(
             f"{path} holds a study of the recipe {before!r}, and this one is of {study.recipe!r}; choose another "
             f"`name` or `output`, or, to go on there, write this recipe into {file}"

@@ -22,7 +22,7 @@ from causalkd.runs.evaluation.row_scores import row_scores
 from causalkd.runs.evaluation.stored import FOLDER
 from causalkd.runs.evaluation.tasks import evaluate_task
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.made_of import models_of
+from causalkd.runs.made_of import is_known_of, models_of
 from causalkd.runs.setup.source_files import data_files, digests_of
 from causalkd.runs.trained_run import TrainedRun
 from causalkd.runs.verify import verified
@@ -102,7 +102,7 @@ def _lacking(study: Study, run: RunFolder) -> Iterator[str]:
     made_of = _made_of(run) if asked_for else {}
     for name, asked in asked_for.items():
         known = record.get(name, {"asked": None, "files": {}})
-        is_other = known["asked"] != asked or known.get("made_of") != made_of
+        is_other = known["asked"] != asked or not is_known_of(known.get("made_of"), made_of)
         if is_other or not all((_folder(run) / file).is_file() for file in known["files"].values()):
             yield name
 

@@ -16,7 +16,7 @@ from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.source_files import SOURCES
 from causalkd.runs.study import read_study, run_study
-from causalkd.runs.study_cells import StudyFolder
+from causalkd.runs.study_cells import StudyFolder, check_folder
 from causalkd.verification.results.report import VerificationReport
 from tests.small_study import VARIANTS, begun, kill_while_it_runs, small_study, tables_of, worker_of
 
@@ -177,3 +177,9 @@ def test_a_study_of_another_recipe_leaves_the_table_that_is_there(tmp_path: Path
     assert table.read_text() == "the table of the other"
     study.cells()[0].recipe.folder.mkdir(parents=True)  # a cell of this study: the recipe was called otherwise
     assert set(read_study(study).failures.values()) == {"it is not finished"}
+    choosing = small_study(tmp_path, choose={"fields": {"training.learning_rate": [1e-3, 1e-2]}, "share": 0.25})
+    study.cells()[0].recipe.folder.rmdir()
+    with pytest.raises(ValueError, match="a study of the recipe"):
+        check_folder(choosing)
+    choosing.choosing().cells()[0].recipe.folder.mkdir(parents=True)  # its own cells go by the settings that are chosen
+    check_folder(choosing)
