@@ -62,7 +62,7 @@ BASELINES: tuple[Baseline, ...] = (
     Baseline("qnli", "accuracy", 0.80, 2),
     Baseline("squad", "answer_f1", 0.55, 2, max_length=256),
 )
-"""In the order in which they are trained."""
+"""The tasks in the order in which they are trained."""
 
 
 def run(folder: Path, tasks: Sequence[str] = ()) -> None:

@@ -152,8 +152,8 @@ def view_values(logits: Float[Tensor, "batch choice"], views: Views, target: Tar
 
 
 def steep_values(logits: Float[Tensor, "batch choice"], views: Views, target: Target) -> Float[Tensor, "view batch"]:
-    """Of what the target is a function, and whose gradient is of order one where the target's can be tiny: the logit,
-    or the log odds. The target's gradient is the `slopes` times that of these.
+    """The logit or the log odds that the target is a function of. Their gradient is of order one where the target's can
+    be tiny; the target's gradient is the `slopes` times theirs.
     """
     return _chosen(logits, views) if _is_of_logits(views, target) else _log_odds(logits, views)
 

@@ -120,7 +120,7 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
     if keys.lacking and not new_head:
         raise ValueError(
             f"checkpoint {name} has no weights of the right size for {few(keys.lacking)}, which the {task} head "
-            f"needs. Fine-tune it on the task first; they start at random {NEW_HEAD}"
+            f"needs. Fine-tune it on the task first: a head is begun at random {NEW_HEAD}"
         )
 
 

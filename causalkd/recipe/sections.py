@@ -66,7 +66,7 @@ class DataPart(Part):
     heldout_share: float | None = Field(default=None, gt=0, lt=1)
     """Hold out this share of the training examples, drawn by `seed`; the validation split is then not read."""
     keep_validation: bool = False
-    """With `heldout_share`: the rows of `path` that are the validation split where none is named are not read, too."""
+    """Whether `heldout_share` also leaves unread the rows of `path` that are the validation split if none is named."""
     max_length: int | None = Field(default=None, ge=3, le=MOST_TOKENS)
     """Longest row in tokens of each model; longer ones are cut and counted. None: 128, or the tokenizer's limit."""
     prompt: Literal["alpaca", "chat"] = "alpaca"
@@ -277,7 +277,7 @@ class VerificationPart(Part):
     seed: Seed = 0
     """Seed of pairs and positions."""
     tolerance: float = Field(default=0.5, gt=0, allow_inf_nan=False)
-    """For regression: the largest difference of two numbers that count as one prediction, in the unit of the labels."""
+    """The largest difference of two predictions that count as equal, in the unit of the labels; for regression."""
     eval_every_steps: int | None = Field(default=None, ge=1, le=MOST_STEPS)
     """Steps between two measurements of effective IIA on 200 of the pairs during training, for the log, the progress
     bar and trackers; each is made at the first logged step from then on. None measures only after training."""

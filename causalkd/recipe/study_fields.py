@@ -21,7 +21,7 @@ class SetField(NamedTuple):
     """Its name in the recipe, as `--set` takes it."""
     value: Any
     reason: str = ""
-    """For a field that the study itself sets: why another value of it has no effect."""
+    """Why another value has no effect, for a field that the study itself sets."""
 
 
 def overlaps(groups: Sequence[Sequence[SetField]], students: Sequence[str]) -> list[str]:

@@ -97,7 +97,7 @@ def _names(measured: Sequence[Measures]) -> list[str]:
 
 
 def _references(results: Sequence[CellResult], reference: str) -> dict[str, str]:
-    """For each method the method that it is compared with, if that is another one."""
+    """The method that each method is compared with, if that is another one."""
     methods = {
         (each.cell.variant, part.name): each.cell.method(part.name)
         for each in results

@@ -48,9 +48,9 @@ class Difference:
     q_value: float | None
     """The p-value adjusted for the number of differences of this measure in the study (Benjamini–Hochberg)."""
     seeds_beyond_chance: int | None
-    """For effective IIA at the declared pairs, of students of one run: the number of seeds in which the paired test
-    over *pairs of examples* finds a difference of this sign beyond chance at every declared pair; None if no pairs are
-    shared."""
+    """The number of seeds in which the paired test over *pairs of examples* finds a difference of this sign beyond
+    chance at every declared pair. It exists for effective IIA at the declared pairs, of students of one run; None if
+    no pairs are shared."""
 
     p_over_rows: float | None = None
     """The p-value of a paired t-test over the rows of another task, each row's score averaged over the seeds; None if

@@ -34,8 +34,8 @@ class SiteScores:
     iia_effective_sd: float | None = None
     """The standard deviation over the seeds; None for one seed."""
     specificity: float | None = None
-    """Of the predictions that the teacher's intervention does not change, the share that the student's does not change
-    either."""
+    """The share of the predictions that the student's intervention does not change either, of those that the teacher's
+    does not change."""
 
 
 @dataclass(frozen=True)

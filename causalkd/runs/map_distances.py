@@ -79,7 +79,7 @@ def _rows(
 def _parts(
     objective: ADKD, teacher: HookedModel, student: HookedModel, batches: Sequence[Batch], memory: TeacherCache
 ) -> list[tuple[float, int]]:
-    """For each batch, the term times the number of positions, and that number, by which batches are weighted."""
+    """The term of each batch times its number of positions, and that number, by which batches are weighted."""
     kept, parts = objective.requirements(), []
     for batch in batches:
         at = kept.logits_at(student.task, batch)

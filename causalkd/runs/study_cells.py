@@ -47,8 +47,8 @@ def check_folder(study: Study) -> None:
         raise ValueError(f"{path} holds something that is not a study; choose another `output`")
     found = read_yaml(file) if file.is_file() else None
     before = found.get("recipe") if isinstance(found, dict) else study.recipe
-    # Where there are cells of this study, it is the same one, whose recipe has moved. Those in which settings are chosen
-    # are looked for too, because the chosen ones give the study's own cells other names.
+    # Where there are cells of this study, it is the same one, whose recipe has moved. Those in which settings are
+    # chosen are looked for too, because the chosen ones give the study's own cells other names.
     if before != study.recipe and not any(
         cell.recipe.folder.is_dir() for each in (study, study.choosing()) for cell in each.cells()
     ):

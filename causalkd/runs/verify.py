@@ -84,7 +84,7 @@ def _settings(chosen: VerificationPart) -> tuple[int, float, str]:
 
 
 def references(students: Sequence[StudentPart]) -> dict[str, tuple[str, ...]]:
-    """For each student the students that it is compared with: the first, and if it intervenes, all that do not."""
+    """The students that each student is compared with: the first, and if it intervenes, all that do not."""
     first, plain = students[0].name, [part.name for part in students if not _intervenes(part)]
     chosen = {part.name: [first, *(plain if _intervenes(part) else [])] for part in students}
     return {name: tuple(dict.fromkeys(other for other in others if other != name)) for name, others in chosen.items()}

@@ -60,8 +60,8 @@ def test_a_missing_head_is_named_or_started_from_the_seed(headless: Path) -> Non
         load_model(headless, task="classification", role="student")
     assert str(caught.value) == (
         f"checkpoint {headless} has no weights of the right size for classifier.bias, classifier.weight, which the "
-        "classification head needs. Fine-tune it on the task first; they start at random with `causalkd finetune`, "
-        "with `teacher.training` in a recipe, or with `new_head=True` in Python"
+        "classification head needs. Fine-tune it on the task first: a head is begun at random with `causalkd "
+        "finetune`, with `teacher.training` in a recipe, or with `new_head=True` in Python"
     )
     state = torch.get_rng_state()
     fresh = [

@@ -80,7 +80,7 @@ def block_list(adapter: ArchitectureAdapter, model: nn.Module) -> nn.ModuleList:
 
 
 def blocks_of_layers(adapter: ArchitectureAdapter, model: nn.Module) -> tuple[int, ...]:
-    """For each layer the index of the block that computes it: its own, unless consecutive layers share a block.
+    """The index of the block that computes each layer: the layer's own, unless consecutive layers share a block.
 
     Raises:
         ValueError: The adapter's list of blocks is not in the model.

@@ -41,4 +41,4 @@ _SCORES: Mapping[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "exact_match": (("prediction", "accepted"), answer_is_exact),
     "answer_f1": (("prediction", "accepted"), answer_f1),
 }
-"""For each metric, the columns that its score is computed from, and the function that computes it."""
+"""The columns that the score of each metric is computed from, and the function that computes it."""

@@ -16,7 +16,7 @@ from causalkd.verification.interventions.predictions import TOLERANCE, Predictio
 def permuted_rows(
     counts: Int[Tensor, "batch"], same: Bool[Tensor, "batch batch"] | None = None
 ) -> Int[Tensor, "batch"]:
-    """For each row the other row whose source it receives, with as many intervened positions if there is one.
+    """The other row whose source each row receives, with as many intervened positions if there is one.
 
     Rows of equal count give their sources to each other in a ring. A row whose count is unique joins the ring of the
     next higher count (the highest one that of the next lower). If the row that gives its source has a source that

@@ -144,7 +144,7 @@ def declared_interventions(alignment: ResolvedAlignment) -> dict[str, tuple[Inte
 
 
 def pairs_of_positions(policies: Mapping[str, PositionPolicy]) -> dict[str, str]:
-    """For each declared pair, the first pair with the same policy, whose positions it uses."""
+    """The first pair with the same policy as each declared pair, whose positions that pair uses."""
     first: dict[PositionPolicy, str] = {}
     return {name: first.setdefault(policy, name) for name, policy in policies.items()}
 

@@ -204,7 +204,7 @@ def _permuted(answers: LabelPredictions, reference: LabelPredictions, metric: st
 
 
 def _without_unit(answers: LabelPredictions, metric: str) -> LabelPredictions:
-    """For a correlation, the predictions without their unit: as ranks, or as z-scores.
+    """The predictions without their unit, for a correlation: as ranks, or as z-scores.
 
     A correlation does not depend on the unit of the predictions, but a sample that mixes two units would have another
     one.

@@ -82,8 +82,8 @@ class Score:
 
     @property
     def specificity(self) -> float | None:
-        """Of the predictions that the teacher's intervention does not change, the share that the student's does not
-        change either; None for baselines.
+        """The share of the predictions that the student's intervention does not change either, of those that the
+        teacher's does not change; None for baselines.
         """
         if self.baseline != MEASURED or "still" not in self.kept:
             return None

@@ -98,7 +98,7 @@ class Environment:
     threads: int
     device: str
     tolerance: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
-    """For regression: the largest difference of two numbers that count as one prediction; None for other
+    """The largest difference of two predicted numbers that count as equal, for regression; None for other
     predictions."""
     pair_selection: Annotated[str | None, Field(exclude_if=lambda found: found is None)] = None
     """The selection of the held-out pairs, a variable after a colon; None if it is not known."""
@@ -121,7 +121,7 @@ class VerificationReport:
     ground_truth: tuple[GroundTruthRow, ...] = ()
     """The agreement with the task's causal model, if that is known."""
     mismatches: tuple[Mismatch, ...] = ()
-    """For classifiers, the pairs of largest divergence on which the intervention changes only the teacher's
+    """The pairs of largest divergence on which, for classifiers, the intervention changes only the teacher's
     prediction."""
     off_distribution: tuple[OffDistributionRow, ...] = ()
     """How far the states after interventions are from clean ones, for every model at every declared pair."""

@@ -147,7 +147,7 @@ def _check_pairs(batches: Sequence[Batch], pair: str, targets: Targets) -> None:
     if targets.shape != (rows,):
         raise ValueError(f"the targets have shape {tuple(targets.shape)}; give one class for each of the {rows} pairs")
     if not positions:
-        raise ValueError(f"no row has a position for {pair!r}, so nothing would be exchanged")
+        raise ValueError(f"no row has a position for {pair!r}, so no intervention would change anything")
 
 
 @dataclass(frozen=True, eq=False)
