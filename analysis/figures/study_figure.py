@@ -48,8 +48,9 @@ def study_figure(table: StudyTable, measures: Sequence[str] = ()) -> Figure:
         else:
             _over_methods(axes, table, measure, methods, with_names=number % columns == 0)
             _mark(axes, table, marks.get(measure))
-        if number == 0 and len(fields) == 1:
-            axes.legend(fontsize=8)
+    if len(fields) == 1:
+        named = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*named, loc="outside lower center", ncols=3 * columns, fontsize=8)
     return figure
 
 

@@ -38,7 +38,7 @@ def uncertainty_distribution(teachers: Mapping[str, TokenModes]) -> Figure:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.02)
     _grid(ax)
-    ax.legend(loc="lower right")
+    _legend(figure)
     return figure
 
 
@@ -68,15 +68,15 @@ def larger_teachers(teachers: Mapping[str, TeachingModes]) -> Figure:
     _bars(middle, names, parts)
     middle.set_title("terms against one student")
     middle.set_ylabel("nats a token")
-    middle.legend()
     _bars(right, names, {"": [1 - modes.target_share for modes in found]})
     right.set_title("diversity's share of forward KL")
     right.set_ylabel("UNC · DKD / forward KL")
-    right.set_ylim(0, 1)
     for ax in (left, middle, right):
+        ax.set_ylim(0, 1.1 * (1 if ax is right else ax.dataLim.y1))  # leaves room for the numbers
         for bars in ax.containers:
             ax.bar_label(bars, fmt="%.2f", fontsize=7)  # some are too low to be seen
-    figure.supxlabel(f"teacher, smallest first (n = {tokens} tokens)", fontsize=9)
+    middle.set_xlabel(f"teacher, smallest first (n = {tokens} tokens)")
+    _legend(figure)
     return figure
 
 
@@ -104,12 +104,11 @@ def teaching_shares(metrics: Metrics, target: str = "term/target", whole: str = 
         own = [row for row in rows if (str(row["student"]), row["seed"]) == (student, seed)]
         shares = [float(str(row[target])) / max(float(str(row[whole])), 1e-12) for row in own]
         ax.plot([int(str(row["step"])) for row in own], shares, color=colours[student], linewidth=1.2, label=student)
-    handles = {str(line.get_label()): line for line in ax.get_lines()}
-    ax.legend(list(handles.values()), list(handles), loc="best")
     ax.set_xlabel("training step")
     ax.set_ylabel("target-oriented share of forward KL")
     ax.set_ylim(0, 1.02)
     _grid(ax)
+    _legend(figure)
     return figure
 
 
@@ -170,7 +169,7 @@ def accuracy_by_mode(students: Mapping[str, Sequence[ModeAccuracy]], measure: st
         ax.set_title(pair)
         ax.set_ylim(0, 1.02)
         ax.set_ylabel("IIA, effective tokens" if measure == "iia_effective" else "IIA")
-        ax.legend()
+    _legend(figure)
     return figure
 
 
@@ -191,6 +190,14 @@ def _bars(ax: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float]])
                 ax.text(place, 0, "none", ha="center", va="bottom", color=CHANCE, fontsize=7)
     ax.set_xticks(range(len(names)), names)
     _grid(ax)
+
+
+def _legend(figure: Figure) -> None:
+    """A legend of every label once, below the panels, where it covers nothing that is drawn."""
+    named = [ax.get_legend_handles_labels() for ax in figure.axes]
+    handles = {label: handle for pair in named for handle, label in zip(*pair, strict=True)}
+    columns = min(len(handles), max(1, int(figure.get_figwidth() // 1.5)))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 
 def _grid(ax: Axes) -> None:

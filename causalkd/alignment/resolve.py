@@ -39,7 +39,7 @@ class ResolvedAlignment:
 
     def table(self) -> str:
         """One line per site: pair, model, hook point, module, width, selected columns, and position policy."""
-        rows = [("pair", "side", "place", "module", "width", "columns", "positions")]
+        rows = [("pair", "model", "hook point", "module", "width", "columns", "positions")]
         for pair in self.pairs:
             for side, sites in (("teacher", pair.teacher), ("student", pair.student)):
                 for site in sites:

@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.errors import fault_lines, listed
-from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.part import MOST_ROWS, Part
 from causalkd.recipe.recipe import TAUGHT, read_mapping
@@ -91,10 +90,6 @@ class FinetuneRecipe(Part):
         except ValidationError as error:
             headline = refusal("recipe", origin, "finetune", data)
             raise ValueError(listed(headline, fault_lines(error, cls))) from None
-
-    def to_yaml(self) -> str:
-        """The complete recipe, defaults included; loads to an equal one."""
-        return dump_text(self.model_dump(mode="json"))
 
 
 def _twice(values: Sequence[Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from causalkd.files.strict_yaml import dump_text
+
 MOST_ROWS, MOST_STEPS, MOST_TOKENS, MOST_WIDTH = 10**9, 10**9, 10**7, 10**6
 """Upper bounds beyond any real training: a larger number is a typing error, which would otherwise run out of memory."""
 
@@ -12,3 +14,7 @@ class Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    def to_yaml(self, *, defaults: bool = True) -> str:
+        """The part as YAML, which loads to an equal one; without `defaults`, only the keys that differ from them."""
+        return dump_text(self.model_dump(mode="json", exclude_defaults=not defaults))

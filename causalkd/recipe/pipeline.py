@@ -7,7 +7,6 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from causalkd.errors import fault_lines, is_file, listed
-from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.finetune import FinetuneRecipe
 from causalkd.recipe.overrides import apply_change, fields_of
@@ -213,7 +212,3 @@ class PipelineRecipe(Part):
                 if not faults:
                     return pipeline
         raise ValueError(listed(refusal("pipeline", origin, "pipeline", data), faults))
-
-    def to_yaml(self) -> str:
-        """The complete pipeline, defaults and recipes included; loads to an equal one."""
-        return dump_text(self.model_dump(mode="json"))

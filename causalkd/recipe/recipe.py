@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError, model_validator
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, is_file, listed, nearest, read_yaml, shown
 from causalkd.files.html_table import html_table
-from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.commands import refusal
 from causalkd.recipe.overrides import apply_change, fields_of, merged
 from causalkd.recipe.part import Part
@@ -155,10 +154,6 @@ class Recipe(Part):
             if not faults:
                 return recipe
         raise ValueError(listed(refusal("recipe", origin, "distill", given), faults))
-
-    def to_yaml(self) -> str:
-        """The complete recipe as YAML, defaults included; it loads to an equal recipe."""
-        return dump_text(self.model_dump(mode="json"))
 
 
 def read_mapping(

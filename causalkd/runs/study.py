@@ -19,7 +19,6 @@ from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import task_spec
 from causalkd.data.tasks.row_kinds import ROW_KINDS
 from causalkd.files.refusals import refused
-from causalkd.files.strict_yaml import dump_text
 from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import all_processes
 from causalkd.recipe.overrides import LENGTHS
@@ -83,7 +82,7 @@ def run_study(
     folder, tell = StudyFolder(study.folder), tell or (lambda line: None)
     _check(study, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_whole(folder.path / "study.yaml", dump_text(study.model_dump(mode="json", exclude_defaults=True)))
+    write_whole(folder.path / "study.yaml", study.to_yaml(defaults=False))
     chosen: tuple[Choice, ...] = ()
     if study.choose is not None:
         chosen = choices(study, run_study(study.choosing(), retry_failed=retry_failed, tell=tell))

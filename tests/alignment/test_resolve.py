@@ -242,7 +242,7 @@ pairs:
     random_span = "consecutive, fraction 0.3"
     value, mlp = "bert.encoder.layer.1.attention.output.dense", "transformer.h.2.mlp.c_proj"
     assert [re.split("  +", line) for line in lines if not line.startswith("-")] == [
-        ["pair", "side", "place", "module", "width", "columns", "positions"],
+        ["pair", "model", "hook point", "module", "width", "columns", "positions"],
         ["heads", "teacher", "blocks.1.attn.o.hook_in", value, "32", "0–7, 16–23", random_span],
         ["heads", "student", "blocks.0.hook_out", "transformer.h.0", "32", "all", random_span],
         ["", "reads source at", "blocks.0.hook_in", "transformer.h.0", "32", "all"],

@@ -33,7 +33,7 @@ def test_there_are_shipped_recipes() -> None:
 def test_a_shipped_recipe_survives_being_written_out(name: str, tmp_path: Path) -> None:
     recipe = Recipe.load(name)
     assert recipe.name == name and recipe.folder == Path("runs") / name
-    assert Recipe.load(recipe.to_yaml()) == recipe
+    assert Recipe.load(recipe.to_yaml()) == Recipe.load(recipe.to_yaml(defaults=False)) == recipe
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     assert Recipe.load(tmp_path / "recipe.yaml") == Recipe.load(str(tmp_path / "recipe.yaml")) == recipe
     written = yaml.safe_load(recipe.to_yaml())

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from analysis.figures.style import to_svg
 from analysis.figures.teaching_modes import (
@@ -24,22 +26,34 @@ def _modes(scale: float, easy: int = 1) -> TeachingModes:
     )
 
 
+def _legend(figure: Figure) -> list[str]:
+    """The entries of a figure's legend, which must lie below everything that is drawn."""
+    (legend,) = figure.legends
+    FigureCanvasAgg(figure).draw()
+    top = legend.get_window_extent().y1
+    assert all(top <= ax.get_tightbbox().y0 for ax in figure.axes), "the legend covers a panel"
+    return [text.get_text() for text in legend.get_texts()]
+
+
 def test_the_distribution_is_cumulative_with_a_dot_where_hard_tokens_start():
-    (ax,) = uncertainty_distribution({"small": _modes(1.0), "large": _modes(0.5, easy=3)}).axes
+    figure = uncertainty_distribution({"small": _modes(1.0), "large": _modes(0.5, easy=3)})
+    (ax,) = figure.axes
     curve, dot, _, other = ax.get_lines()
     assert curve.get_xdata().tolist() == [0.1, 0.2, 0.6, 0.8] and curve.get_ydata().tolist() == [0.25, 0.5, 0.75, 1.0]
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (0.2, 0.5)
     assert (other.get_xdata()[0], other.get_ydata()[0]) == (0.4, 1.0)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["small (n = 4)", "large (n = 4)"]
+    assert _legend(figure) == ["small (n = 4)", "large (n = 4)"]
 
 
 def test_the_factor_suppresses_diversity_and_it_is_drawn():
-    left, middle, right = larger_teachers({"small": _modes(1.0), "large": _modes(0.5)}).axes
+    figure = larger_teachers({"small": _modes(1.0), "large": _modes(0.5)})
+    left, middle, right = figure.axes
     heights = [bar.get_height() for bar in left.patches]
     assert heights == pytest.approx([0.425, 0.2125])
     assert [bar.get_height() for bar in middle.patches] == pytest.approx([2.0, 2.0, 0.85, 0.425, 0.5, 0.5])
     assert [bar.get_height() for bar in right.patches] == pytest.approx([0.85 / 1.35, 0.425 / 0.925])
     assert middle.get_ylabel() == "nats a token"
+    assert _legend(figure) == ["DKD", "UNC · DKD", "TKD"]
 
 
 def test_the_share_of_the_target_term_along_training():
@@ -48,9 +62,10 @@ def test_the_share_of_the_target_term_along_training():
         for seed in (0, 1)
         for step in (0, 6)
     ]
-    (ax,) = teaching_shares([*rows, {"student": "teacher", "seed": 0, "step": 1, "term/task": 1.0}]).axes
+    figure = teaching_shares([*rows, {"student": "teacher", "seed": 0, "step": 1, "term/task": 1.0}])
+    (ax,) = figure.axes
     assert [line.get_ydata() for line in ax.get_lines()] == [pytest.approx([0.5, 0.2])] * 2
-    assert len(ax.get_legend().get_texts()) == 1
+    assert _legend(figure) == ["kd"]
     with pytest.raises(ValueError, match="no row of the metrics holds term/target and term/forward_kl"):
         teaching_shares([{"student": "kd", "seed": 0, "step": 1, "term/task": 1.0}])
 
