@@ -197,7 +197,6 @@ class Study(Part):
             raise ValueError("; ".join(faults))
         for number, part in enumerate(recipe.students):
             _changed(data["students"][number], chosen.get(choice_key(variant, part.name, setting), {}))
-        # The study holds out the default validation rows of data without a split of this name.
         if self._is_choosing and recipe.data.path is not None and "validation" not in recipe.data.splits:
             set_field(data, "data.keep_validation", True)
         return Recipe.parse(data, self.recipe)
