@@ -1,7 +1,10 @@
 """A report as a real run writes it, with made-up numbers of a plausible shape: for tables, figures and pages."""
 
+import dataclasses
+
 import numpy as np
 
+from causalkd.alignment.presets import preset
 from causalkd.alignment.spec import Alignment
 from causalkd.verification.results.baselines import BaselineName
 from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
@@ -117,3 +120,20 @@ def _row(name, seed, baseline, t, s, here, layers, pairs, rank, gain, random) ->
         iia_effective_low=float(max(score - half, 0)) if effective else None,
         iia_effective_high=float(min(score + half, 1)) if effective else None,
     )
+
+
+def full_report(students: tuple[str, ...] = ("kd", "diito"), seeds: int = 1) -> VerificationReport:
+    """The example with an alignment of every layer: two teacher layers correspond to each student layer.
+
+    Each declared pair of layers touches two cells of the grid, which are measured besides it."""
+    report = example_report(students, seeds)
+    own, grid = [], []
+    for row in report.interchange:
+        pair = f"full_{row.student_layer}"
+        touched = row.teacher_layer // 2 == row.student_layer
+        grid.append(dataclasses.replace(row, pair="grid:full_0", aligned=False, touched=touched))
+        if (row.teacher_layer, row.student_layer) in ((1, 0), (2, 1)):
+            own.append(dataclasses.replace(row, pair=pair, teacher_layer=2 * row.student_layer, aligned=True))
+    differences = tuple(dataclasses.replace(row, pair="full_0", teacher_layer=0) for row in report.differences)
+    rows = (*grid, *own)
+    return dataclasses.replace(report, alignment=preset("full", 4, 2), interchange=rows, differences=differences)

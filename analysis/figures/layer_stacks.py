@@ -10,10 +10,10 @@ from matplotlib.colors import to_hex, to_rgba
 from analysis.figures.style import FAINT, INK, MUTED, PAPER, SHARE_MAP, readable_on
 from causalkd.reporting.numbers import percent
 from causalkd.reporting.short_names import short_name
-from causalkd.reporting.site_layers import Layers, site_layers, written
 from causalkd.reporting.summary import best_baseline, mean
 from causalkd.verification.results.interchange_rows import InterchangeRow
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.results.site_layers import Layers, named, site_layers
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _WIDTH, _TOP, _BOX, _LEFT, _RIGHT = 300.0, 22.0, 110.0, 4.0, 186.0
@@ -48,7 +48,7 @@ def joins(report: VerificationReport, student: str) -> list[Join]:
     groups: dict[tuple[Layers, Layers], list[InterchangeRow]] = {}
     for row in report.interchange:
         if row.student == student and row.aligned:
-            groups.setdefault(site_layers(report, row), []).append(row)
+            groups.setdefault(site_layers(report.alignment, row), []).append(row)
     found = []
     for layers, here in groups.items():
         measured = [row for row in here if row.baseline == "measured"]
@@ -99,7 +99,7 @@ def _meaning(
     rows: Sequence[InterchangeRow], layers: tuple[Layers, Layers], value: float | None, reachable: bool, few: bool
 ) -> str:
     components = ", ".join(dict.fromkeys(row.component for row in rows))
-    teacher, student = (f"layer{'s' * (len(each) > 1)} {written(each)}" for each in layers)
+    teacher, student = map(named, layers)
     where = f"teacher {teacher} and student {student} ({components})"
     if not reachable:
         return f"{where}: the intervention cannot reach the output"
@@ -121,7 +121,7 @@ def _described(student: str, depths: tuple[int, int], found: Sequence[Join]) -> 
 
 def _depths(report: VerificationReport, student: str) -> tuple[int, int]:
     rows = [row for row in report.interchange if row.student == student]
-    last = [max((site_layers(report, row)[model][-1] for row in rows), default=0) for model in (0, 1)]
+    last = [max((site_layers(report.alignment, row)[model][-1] for row in rows), default=0) for model in (0, 1)]
     teacher = max((row.teacher_layer for row in report.interchange), default=0)  # of every student's grid
     return max(teacher, last[0]) + 1, last[1] + 1
 

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Literal
 
 from analysis.figures.grids import Find, Grid, find_grids
 from analysis.figures.training_curves import Metrics
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.numbers import percent
-from causalkd.reporting.standing import Evidence, is_trained_there, standings
+from causalkd.reporting.short_names import names_or_number
+from causalkd.reporting.standing import Evidence, is_trained_there, site_count, standings
 from causalkd.reporting.summary import mean, summaries
 from causalkd.verification.results.attribution import AttributionResults
-from causalkd.verification.results.interchange_rows import Measure
+from causalkd.verification.results.interchange_rows import Measure, SiteKind
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
 from causalkd.verification.results.teaching import TeachingResults
@@ -32,25 +34,35 @@ def of_task(report: VerificationReport) -> str:
 
 def of_sites(report: VerificationReport) -> str:
     """Aligned sites beside the others."""
-    found = standings(report)
+    found, count = standings(report), site_count(report, "aligned")
     aligned, other = (_known({name: kinds[kind].accuracy for name, kinds in found.items()}) for kind in (0, 1))
+    said = f"effective IIA is {_listed(other, percent)}"
+    if not count:
+        return f"No aligned site was measured{f'; {_at(report, found, 1)} {said}' if other else ''}."
     if not aligned:
-        return f"Nothing can be said of the aligned sites: {_unsaid(found)}."
-    beside = f", and {_at(found, 1)} it is {_listed(other, percent)}" if other else ""
-    place = _at(found, 0)
+        return f"Nothing can be said of the aligned site{'' if count == 1 else 's'}: {_unsaid(found)}."
+    beside = f", and {_at(report, found, 1)} it is {_listed(other, percent)}" if other else ""
+    place = _at(report, found, 0)
     beside += f"; {_unsaid(found)}" if len(aligned) < len(found) else ""
     return f"{place[0].upper()}{place[1:].removesuffix(',')}, effective IIA is {_listed(aligned, percent)}{beside}."
 
 
 def meaning_of_sites(report: VerificationReport) -> str:
     """What tells aligned sites from the others, by who was trained there."""
+    count, others = site_count(report, "aligned"), site_count(report, "other")
+    if not count:
+        return "A site is aligned if the alignment declares it."
     known = {name: is_trained_there(report, name) for name in report.names}
-    names = " and ".join(isolated(name) for name, was in known.items() if was)
-    if names:
-        return f"The aligned sites are in the objective of {names}: what is learned beyond them shows at the others."
+    trained = [name for name, was in known.items() if was]
+    sites, are, them = ("aligned site", "is", "it") if count == 1 else ("aligned sites", "are", "them")
+    if trained:
+        was = "was" if len(trained) == 1 else "were"
+        beyond = f"what is learned beyond {them} shows at the others" if others else "a high score is expected there"
+        return f"{names_or_number(trained)} {was} trained at the {sites} with interventions: {beyond}."
     if None in known.values():
-        return "A student that is trained with interventions is expected to score high at the aligned sites."
-    return "No student was trained with interventions, so the aligned sites are evidence as the others are."
+        return f"A student that is trained with interventions is expected to score high at the {sites}."
+    as_others = " as the others are" if others else ""
+    return f"No student was trained with interventions, so the {sites} {are} evidence{as_others}."
 
 
 def of_grids(report: VerificationReport, measure: Measure, find: Find = find_grids) -> str:
@@ -180,14 +192,14 @@ def _unsaid(found: Mapping[str, tuple[Evidence, Evidence]]) -> str:
 
 def _subject(names: Sequence[str]) -> str:
     """Some students, with the verb that says what they have."""
-    if len(names) > _NAMED:
-        return f"{len(names)} students have"
-    return f"{' and '.join(map(isolated, names))} {'has' if len(names) == 1 else 'have'}"
+    return f"{names_or_number(names)} {'has' if len(names) == 1 else 'have'}"
 
 
-def _at(found: Mapping[str, tuple[Evidence, Evidence]], kind: int) -> str:
+def _at(report: VerificationReport, found: Mapping[str, tuple[Evidence, Evidence]], kind: Literal[0, 1]) -> str:
     """The aligned sites, or the others, and how a mean over them weighs them."""
-    word = ("aligned", "other")[kind]
+    word: SiteKind = ("aligned", "other")[kind]
+    if site_count(report, word) == 1:
+        return f"at the {word} site"
     most = max((kinds[kind] for kinds in found.values()), key=lambda each: each.sites)
     return f"on average over the {word} sites{most.weighing}," if most.weighing else f"at the {word} sites"
 

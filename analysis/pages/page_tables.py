@@ -7,6 +7,7 @@ from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.interchange_rows import InterchangeRow
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import GroundTruthRow
+from causalkd.verification.results.site_layers import arrow, site_layers, written
 
 
 def cell_lines(report: VerificationReport) -> list[dict[str, object]]:
@@ -14,10 +15,22 @@ def cell_lines(report: VerificationReport) -> list[dict[str, object]]:
     baselines: dict[tuple[object, ...], dict[str, float | None]] = {}
     for row in report.interchange:
         baselines.setdefault(_key(row), {})[row.baseline] = row.iia_effective
+    found = []
+    for row in report.interchange:
+        if row.baseline == "measured":
+            values = [baselines[_key(row)].get(name) for name in BASELINES]
+            teacher, student = map(written, site_layers(report.alignment, row))
+            layers = {"teacher_layers": teacher, "student_layers": student}
+            found.append({**asdict(row), "kind": row.kind, **layers, "baselines": values})
+    return found
+
+
+def difference_lines(report: VerificationReport, *, between: bool) -> list[dict[str, object]]:
+    """One line a difference: those between two students, or those from each student's own baselines."""
     return [
-        {**asdict(row), "baselines": [baselines[_key(row)].get(name) for name in BASELINES]}
-        for row in report.interchange
-        if row.baseline == "measured"
+        {**asdict(row), "layers": arrow(report.alignment, row)}
+        for row in report.differences
+        if (row.student != row.reference) == between
     ]
 
 

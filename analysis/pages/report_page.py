@@ -22,7 +22,7 @@ from analysis.figures.training_curves import Metrics, terms, training_curves
 from analysis.pages import findings
 from analysis.pages.attribution_section import agreement_lines, attribution_figures, attribution_texts, gap_lines
 from analysis.pages.downloads import downloads
-from analysis.pages.page_tables import cell_lines, environment_facts, truth_tables
+from analysis.pages.page_tables import cell_lines, difference_lines, environment_facts, truth_tables
 from analysis.pages.sorting import sorting
 from analysis.pages.teaching_section import teaching_figures, teaching_texts
 from analysis.pages.text_views import SHOWN_VIEWS
@@ -41,6 +41,7 @@ from causalkd.reporting.tables import (
     no_numbers,
     site_means,
     task_certainty,
+    touched,
 )
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
@@ -100,7 +101,7 @@ def render(
     return template.render(
         report=report,
         summaries=summaries(report),
-        site_means=[*site_means(report), *left_out(report)],
+        site_means=[*touched(report), *site_means(report), *left_out(report)],
         notes=[*chosen_checkpoints(report), *no_numbers(report), *held_out(report)],
         certainty=task_certainty(report),
         verdict=verdict(report),
@@ -118,8 +119,9 @@ def render(
         baseline_table=BASELINES,
         colours=student_colours(report.names),
         compared=reference_sentences(report),
-        between=[row for row in report.differences if row.student != row.reference],
-        against_controls=[row for row in report.differences if row.student == row.reference],
+        between=difference_lines(report, between=True),
+        against_controls=difference_lines(report, between=False),
+        kinds={row.kind for row in report.interchange},
         truth=truth_tables(report),
         sections=sections,
         attribution=_attribution(report, maps),

@@ -18,7 +18,7 @@ from causalkd.alignment.basis import Basis
 from causalkd.data.pairs.position_policy import PositionPolicy
 from causalkd.errors import fault_lines, listed, read_yaml
 from causalkd.files.strict_yaml import dump_text
-from causalkd.models.hooks.hook_names import component_fault, read_hook_name, tensor_of
+from causalkd.models.hooks.hook_names import component_fault, read_hook_name
 
 
 class Site(BaseModel):
@@ -93,14 +93,6 @@ class SitePair(BaseModel):
         if name.startswith(GRID):
             raise ValueError(f"{name!r} begins with {GRID!r}, which names sites that are not declared; leave that out")
         return name
-
-    def touches(self, component: str, teacher_layer: int, student_layer: int) -> bool:
-        """Whether the pair writes to a component of both models, alone or among other sites, whole or in part."""
-        sites_of_layers = ((self.teacher, teacher_layer), (self.student, student_layer))
-        return all(
-            any(tensor_of(site.component, site.layer) == tensor_of(component, layer) for site in sites)
-            for sites, layer in sites_of_layers
-        )
 
 
 class Alignment(BaseModel):

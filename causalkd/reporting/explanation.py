@@ -8,7 +8,7 @@ from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.counted import how_pairs_are_chosen, what_a_prediction_is, what_changed
 from causalkd.reporting.headline import span, where_it_counts
 from causalkd.reporting.markdown_text import isolated
-from causalkd.reporting.standing import is_trained_there, site_of
+from causalkd.reporting.standing import is_trained_there, site_count
 from causalkd.reporting.summary import summaries
 from causalkd.task_types import TOKEN_TASKS
 from causalkd.verification.results.baselines import BASELINES
@@ -36,10 +36,7 @@ _POSITIONS = {
     "explicit": "chosen tokens",
 }
 
-_EXPECTED = (
-    "from an aligned site alone, since a student that was trained there is expected to score high: the other sites are "
-    "the independent evidence"
-)
+_EXPECTED = "from an aligned site alone, since a student that was trained there is expected to score high"
 
 
 def explanation(report: VerificationReport) -> tuple[str, str]:
@@ -53,6 +50,7 @@ def not_concluded(report: VerificationReport) -> tuple[str, ...]:
     trained = any(is_trained_there(report, name) is not False for name in names)
     between = [row for row in report.differences if row.student != row.reference and row.measure == "iia_effective"]
     unsure = len(names) > 1 and not (between and all(is_sure(report, row) for row in between))
+    independent = ": the other sites are the independent evidence" if site_count(report, "other") else ""
     return (
         f"that {'another seed' if len(seeds) < 3 else 'other data or models'} would give the same",
         "that the student computes as the teacher does at sites that were not measured",
@@ -62,7 +60,7 @@ def not_concluded(report: VerificationReport) -> tuple[str, ...]:
             if unsure
             else []
         ),
-        *([_EXPECTED] if trained else []),
+        *([_EXPECTED + independent] if trained and site_count(report, "aligned") else []),
     )
 
 
@@ -93,11 +91,11 @@ def _what_was_done(report: VerificationReport) -> str:
 
 def _aligned(report: VerificationReport) -> str:
     """A sentence about the aligned sites, or about sites if none is aligned."""
-    count = len({site_of(row) for row in report.interchange if row.aligned})
+    count = site_count(report, "aligned")
     if not count:
         return "A site is a layer of the teacher and one of the student, at which this is done."
-    which = "The aligned site is the pair of layers" if count == 1 else "The aligned sites are the pairs of layers"
-    return f"{which} that this run declares to correspond."
+    which = "The aligned site is" if count == 1 else "The aligned sites are"
+    return f"{which} what this run declares to correspond in the two models."
 
 
 def _trained_with(report: VerificationReport) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from causalkd.reporting.counted import what_changed
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.numbers import percent
+from causalkd.reporting.short_names import names_or_number
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.interchange_rows import DifferenceRow
@@ -247,9 +248,9 @@ def differences_of(report: VerificationReport, student: str, other: str) -> list
 
 
 def _unmeasured(report: VerificationReport, here: Mapping[str, Evidence]) -> str:
-    names = dict.fromkeys(isolated(each.name) for each in report.students if each.name not in here)
+    names = [name for name in report.names if name not in here]
     why = f"for which no aligned site reaches the output with {FEW_PAIRS} effective pairs in every seed"
-    return f" Nothing is said of {', '.join(names)}, {why}." if names else ""
+    return f" Nothing is said of {names_or_number(names)}, {why}." if names else ""
 
 
 def _another_layer(leaders: Sequence[str], here: Mapping[str, Evidence]) -> str:

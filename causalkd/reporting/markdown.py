@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from causalkd.reporting import attribution_tables as attribution_table
 from causalkd.reporting.explanation import explanation, not_concluded
 from causalkd.reporting.markdown_text import code_block, plain
+from causalkd.reporting.standing import site_count
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.tables import (
     DIFFERENCES,
@@ -18,21 +19,13 @@ from causalkd.reporting.tables import (
     site_means,
     tables,
     teacher_line,
+    touched,
     unreachable,
 )
 from causalkd.reporting.teaching_tables import teaching_line, teaching_rows
 from causalkd.reporting.verdict import student_sentences, verdict
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.teaching import TeachingResults
-
-CAVEATS = (
-    "Accuracy at aligned sites is in the objective of a student that was trained with interventions; the other sites "
-    "and unseen pairs are the evidence.",
-    "Intervals and p-values are about these weights and held-out pairs, not about other training seeds.",
-    "A high accuracy at a site says that an intervention there does what it does in the teacher; a low one does not "
-    "say that the student computes nothing alike.",
-)
-"""Limits of what the numbers show."""
 
 
 def as_markdown(report: VerificationReport) -> str:
@@ -49,7 +42,7 @@ def as_markdown(report: VerificationReport) -> str:
     ]
     for table in tables(report):
         parts += [f"## {plain(table.title)}", pipes(table.rows)]
-    notes = (chosen_checkpoints, unreachable, site_means, left_out, no_numbers)
+    notes = (chosen_checkpoints, unreachable, touched, site_means, left_out, no_numbers)
     parts += [plain(line) for note in notes for line in note(report)]
     compared = differences_between(report)
     if compared:
@@ -60,8 +53,26 @@ def as_markdown(report: VerificationReport) -> str:
             parts += ["### Maps as AD-KD trains them", pipes(attribution_table.distance_rows(report.attribution))]
         if report.attribution.teaching is not None:
             parts += ["## The teaching mode of each token", *_teaching(report.attribution.teaching)]
-    parts += ["## How to read it", MEANING, bullets(CAVEATS), "## How it was made", *_making(report)]
+    parts += ["## How to read it", MEANING, bullets(caveats(report)), "## How it was made", *_making(report)]
     return "\n\n".join(parts) + "\n"
+
+
+def caveats(report: VerificationReport) -> list[str]:
+    """Limits of what the numbers show."""
+    evidence = "the other sites and unseen pairs" if site_count(report, "other") else "unseen pairs"
+    touched_sites = (
+        "A touched site shares a part with a declared pair in both models without being it, such as one layer of "
+        "several, or the same layers at other positions. It is neither aligned nor independent evidence, so it is in "
+        "no mean."
+    )
+    return [
+        "A student that was trained with interventions was trained at the aligned sites, so a high accuracy is "
+        f"expected there; {evidence} are the evidence.",
+        *([touched_sites] if site_count(report, "touched") else []),
+        "Intervals and p-values are about these weights and held-out pairs, not about other training seeds.",
+        "A high accuracy at a site says that an intervention there does what it does in the teacher; a low one does "
+        "not say that the student computes nothing alike.",
+    ]
 
 
 def pipes(rows: Sequence[tuple[str, ...]]) -> str:

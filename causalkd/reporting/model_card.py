@@ -6,13 +6,14 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from causalkd.reporting.counted import rows_called
 from causalkd.reporting.headline import headline
-from causalkd.reporting.markdown import CAVEATS, bullets
+from causalkd.reporting.markdown import bullets, caveats
 from causalkd.reporting.markdown_text import code_block, plain
 from causalkd.reporting.numbers import number
 from causalkd.reporting.summary import rows_of
 from causalkd.reporting.tables import chosen_checkpoints, held_out, learning_maps
 from causalkd.reporting.verdict import student_sentences, verdict
 from causalkd.verification.results.report import StudentResult, VerificationReport
+from causalkd.verification.results.site_layers import named, site_layers
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _PIPELINES = {
@@ -61,7 +62,7 @@ def model_card(
         bullets(facts),
         "## Does it compute as its teacher does?",
         plain(sentence),
-        bullets([f"The run: {headline(report)}", *limits, *CAVEATS]),
+        bullets([f"The run: {headline(report)}", *limits, *caveats(report)]),
         "## The alignment it was verified with",
         code_block(report.alignment.to_yaml(), "yaml"),
     ]
@@ -96,8 +97,9 @@ def _results(report: VerificationReport, student: StudentResult, datasets: Seque
     values = {report.teacher.metric: student.task_metric, **student.metrics, "agreement": student.agreement}
     for row in rows_of(report, student.name, student.seed):
         if row.aligned and row.reachable and row.baseline == "measured" and row.effective_pairs >= FEW_PAIRS:
-            layers = f"teacher layer {row.teacher_layer}, student layer {row.student_layer}"
-            values[f"effective IIA ({row.pair}: {layers}, {row.component})"] = row.iia_effective
+            teacher, student_layers = map(named, site_layers(report.alignment, row))
+            place = f"teacher {teacher}, student {student_layers}, {row.component}"
+            values[f"effective IIA ({row.pair}: {place})"] = row.iia_effective
     name = datasets[0] if datasets else "held-out data"
     return [
         EvalResult(

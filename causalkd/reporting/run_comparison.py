@@ -10,6 +10,7 @@ from causalkd.reporting.summary import StudentSummary, summaries
 from causalkd.reporting.tables import chosen_checkpoints, columns, spread
 from causalkd.verification.results.interchange_rows import InterchangeRow
 from causalkd.verification.results.report import VerificationReport
+from causalkd.verification.results.site_layers import site_layers
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 
@@ -62,26 +63,18 @@ def _line(run: str, report: VerificationReport, name: str, with_metric: bool) ->
     )
 
 
-def _site(row: InterchangeRow) -> tuple[object, ...]:
+def _site(report: VerificationReport, row: InterchangeRow) -> tuple[object, ...]:
     """What tells the sites of a run apart; one that is aligned in one run alone is not the same site."""
-    return (
-        row.kind,
-        row.pair,
-        row.component,
-        row.unit,
-        row.head,
-        row.student_head,
-        row.teacher_layer,
-        row.student_layer,
-    )
+    layers = site_layers(report.alignment, row)
+    return (row.kind, row.pair, row.component, row.unit, row.head, row.student_head, *layers)
 
 
 def _sites(report: VerificationReport) -> set[tuple[object, ...]]:
-    return {_site(row) for row in report.interchange}
+    return {_site(report, row) for row in report.interchange}
 
 
 def _at(report: VerificationReport, sites: set[tuple[object, ...]]) -> VerificationReport:
-    return replace(report, interchange=tuple(row for row in report.interchange if _site(row) in sites))
+    return replace(report, interchange=tuple(row for row in report.interchange if _site(report, row) in sites))
 
 
 def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[object, ...]]) -> list[str]:
@@ -90,7 +83,9 @@ def _left_out(reports: Mapping[str, VerificationReport], shared: set[tuple[objec
     named = [f"{count} of {run}" for run, count in counts.items() if count]
     if not named:
         return []
-    return [f"Compared at the {len(shared)} sites that every run measured; left out are {', '.join(named)}."]
+    where = "one site" if len(shared) == 1 else f"{len(shared)} sites"
+    verb = "is" if sum(counts.values()) == 1 else "are"
+    return [f"Compared at the {where} that every run measured; left out {verb} {', '.join(named)}."]
 
 
 def _too_few(reports: Mapping[str, VerificationReport]) -> list[str]:
@@ -119,13 +114,9 @@ def _tolerance(report: VerificationReport) -> str:
 
 def _depths(report: VerificationReport) -> str:
     """The layers of both models that were measured."""
-    rows = report.interchange
-    teacher, student = (max(layers, default=-1) + 1 for layers in _layers(rows))
+    found = [site_layers(report.alignment, row) for row in report.interchange]
+    teacher, student = (max((each[model][-1] for each in found), default=-1) + 1 for model in (0, 1))
     return f"teacher {teacher}, student {student}"
-
-
-def _layers(rows: tuple[InterchangeRow, ...]) -> tuple[list[int], list[int]]:
-    return [row.teacher_layer for row in rows], [row.student_layer for row in rows]
 
 
 def _held_out(report: VerificationReport) -> str:

@@ -1,8 +1,13 @@
-"""Names of students and runs that fit their place in a table or a figure."""
+"""Names of students and runs that fit their place in a table, a figure or a sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
+
+from causalkd.reporting.markdown_text import isolated
+
+_NAMED = 4
+"""The largest number of names that a sentence gives one by one."""
 
 
 def short_name(name: str, letters: int = 20) -> str:
@@ -22,3 +27,11 @@ def short_names(names: Iterable[str], letters: int = 20) -> dict[str, str]:
     short = {name: short_name(name, letters) for name in names}
     forms = list(short.values())
     return {name: name if forms.count(form) > 1 else form for name, form in short.items()}
+
+
+def names_or_number(names: Sequence[str], what: str = "students") -> str:
+    """Some names for a sentence: `a`, `a and b`, or, where they are too many to read, `7 students`."""
+    if len(names) > _NAMED:
+        return f"{len(names)} {what}"
+    *most, last = map(isolated, names)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -127,6 +127,11 @@ def standing(report: VerificationReport, name: str, kind: SiteKind) -> Evidence:
     )
 
 
+def site_count(report: VerificationReport, kind: SiteKind) -> int:
+    """The number of sites of one kind that were measured, also of those that cannot reach the output."""
+    return len({site_of(row) for row in report.interchange if row.kind == kind})
+
+
 def is_trained_there(report: VerificationReport, name: str) -> bool | None:
     """Whether a student was trained with interventions at the aligned sites; None if its objectives are unknown."""
     chosen = {

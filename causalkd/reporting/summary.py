@@ -81,10 +81,11 @@ def few_pairs(report: VerificationReport) -> str | None:
     if not few:
         return None
     counted = f"{few[0]}" if few[0] == few[-1] else f"{few[0]} to {few[-1]}"
+    where = f"{len(few)} of {len(sites)} aligned teacher sites" if len(sites) > 1 else "the one aligned teacher site"
     are = "pair is" if few[-1] == 1 else "pairs are"
     less = "no pair is effective" if few[-1] == 0 else f"only {counted} {are} effective (fewer than {FEW_PAIRS})"
     return (
-        f"Few effective pairs: at {len(few)} of {len(sites)} aligned teacher sites {less}, so accuracies there are "
+        f"Few effective pairs: at {where} {less}, so accuracies there are "
         f"{'unknown' if few[-1] == 0 else 'uncertain'}. Verify on more pairs (verification.pairs), or on pairs that "
         "differ in what the site carries."
     )

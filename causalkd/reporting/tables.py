@@ -6,11 +6,13 @@ from typing import NamedTuple
 from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.counted import rows_called
 from causalkd.reporting.numbers import number, probability, signed
-from causalkd.reporting.standing import alike, site_of
+from causalkd.reporting.short_names import names_or_number
+from causalkd.reporting.standing import alike, site_count, site_of
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.verification.results.baselines import BASELINES, BaselineName
-from causalkd.verification.results.interchange_rows import DifferenceRow, InterchangeRow
+from causalkd.verification.results.interchange_rows import DifferenceRow
 from causalkd.verification.results.report import StudentResult, VerificationReport
+from causalkd.verification.results.site_layers import site_layers, written
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3  # measurements without a number
@@ -46,7 +48,6 @@ def held_out(report: VerificationReport) -> list[str]:
 def tables(report: VerificationReport) -> list[Table]:
     """The tables of the students at aligned sites, at other sites, and of their baselines."""
     found = summaries(report)
-    aligned = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
     behaviour = [
         (report.teacher.metric, "agree"),
         *((spread(s.task_metric, s.task_metric_sd), number(s.agreement)) for s in found),
@@ -55,14 +56,31 @@ def tables(report: VerificationReport) -> list[Table]:
     rows = [(*row[:2], *extra, *row[2:]) for row, extra in zip(levels, behaviour, strict=True)]
     several = {summary.name for summary in found if summary.seed is None}
     means = [summary for summary in found if summary.seed is None or summary.name not in several]
-    other = _level_table([(summary, summary.other) for summary in means])
     return [
-        Table(f"Aligned sites ({_sites(aligned)}), held-out pairs" if aligned else "Students", rows),
+        Table(_students_title(report), rows),
         *_further_metrics(report),
         *task_certainty(report),
-        Table("Other sites (mean over sites; no student was trained there with interventions)", other),
+        *_other_sites(report, means),
         Table("Baselines at aligned sites, effective IIA", _baseline_table(means)),
     ]
+
+
+def _students_title(report: VerificationReport) -> str:
+    """The title of the table of the students, with the aligned sites that reach the output."""
+    aligned = [row for row in report.interchange if row.aligned and row.baseline == "measured" and row.reachable]
+    layers = {row.pair: map(written, site_layers(report.alignment, row)) for row in aligned}
+    places = [f"{pair}: teacher {teacher} → student {student}" for pair, (teacher, student) in layers.items()]
+    return (
+        f"Aligned site{'s' if len(places) > 1 else ''} ({', '.join(places)}), held-out pairs" if places else "Students"
+    )
+
+
+def _other_sites(report: VerificationReport, means: list[StudentSummary]) -> list[Table]:
+    """The students at the other sites, if there are some."""
+    count = site_count(report, "other")
+    title = "The one other site (" if count == 1 else "Other sites (mean over sites; "
+    rows = _level_table([(summary, summary.other) for summary in means])
+    return [Table(f"{title}no student was trained there with interventions)", rows)] if count else []
 
 
 def _further_metrics(report: VerificationReport) -> list[Table]:
@@ -92,9 +110,16 @@ def task_certainty(report: VerificationReport) -> list[Table]:
 
 def unreachable(report: VerificationReport) -> list[str]:
     """A line about the unreachable sites, if there are some."""
-    lost = [row for row in report.interchange if not row.reachable]
-    cells = {(row.pair, row.component, row.teacher_layer, row.student_layer) for row in lost}
-    return [f"{len(cells)} sites cannot reach the output and count in no mean."] if cells else []
+    lost = {site_of(row) for row in report.interchange if not row.reachable}
+    sites, count = ("1 site", "counts") if len(lost) == 1 else (f"{len(lost)} sites", "count")
+    return [f"{sites} cannot reach the output and {count} in no mean."] if lost else []
+
+
+def touched(report: VerificationReport) -> list[str]:
+    """A line about the sites that are neither aligned nor other ones, if some of them reach the output."""
+    found = {site_of(row) for row in report.interchange if row.kind == "touched" and row.reachable}
+    share, count = ("1 site shares", "counts") if len(found) == 1 else (f"{len(found)} sites share", "count")
+    return [f"{share} a part with a declared pair in both models (touched) and {count} in no mean."] if found else []
 
 
 def site_means(report: VerificationReport) -> list[str]:
@@ -143,9 +168,8 @@ def chosen_checkpoints(report: VerificationReport, students: Sequence[StudentRes
     chosen = {name: metric.replace("_", " ") for name, metric in models if metric is not None}
     if not chosen:
         return []
-    *others, last = chosen
-    names = f"{', '.join(others)} and {last}" if others else last
-    which = f"Checkpoints of {names} were" if others else f"The checkpoint of {names} was"
+    names = names_or_number(list(chosen), "models")
+    which = f"The checkpoint of {names} was" if len(chosen) == 1 else f"Checkpoints of {names} were"
     metrics = " or ".join(dict.fromkeys(chosen.values()))
     return [
         f"{which} chosen by {metrics} on the same held-out {rows_called(report)}, so these task scores are somewhat "
@@ -211,11 +235,6 @@ def columns(rows: list[tuple[str, ...]]) -> list[str]:
         )
         lines.append("  ".join([first, *rest]).rstrip())
     return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
-
-
-def _sites(rows: list[InterchangeRow]) -> str:
-    places = dict.fromkeys(f"{r.pair}: teacher {r.teacher_layer} → student {r.student_layer}" for r in rows)
-    return ", ".join(places)
 
 
 def _difference(row: DifferenceRow) -> str:

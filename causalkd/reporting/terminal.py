@@ -11,6 +11,7 @@ from rich.text import Text
 from causalkd.reporting.counted import rows_called
 from causalkd.reporting.numbers import number, signed
 from causalkd.reporting.short_names import short_names
+from causalkd.reporting.standing import site_count
 from causalkd.reporting.student_comparison import reference_sentences
 from causalkd.reporting.summary import SiteScores, StudentSummary, summaries
 from causalkd.reporting.tables import (
@@ -21,6 +22,7 @@ from causalkd.reporting.tables import (
     no_numbers,
     task_certainty,
     teacher_line,
+    touched,
     unreachable,
 )
 from causalkd.reporting.verdict import verdict
@@ -68,6 +70,7 @@ def as_text(report: VerificationReport) -> str:
         *_metric_differences(report),
         *chosen_checkpoints(report),
         *unreachable(report),
+        *touched(report),
         *left_out(report),
         *no_numbers(report),
         *_comparisons(report),
@@ -87,7 +90,8 @@ def _shown(found: tuple[StudentSummary, ...]) -> list[StudentSummary]:
 
 def _tables(report: VerificationReport, shown: list[StudentSummary]) -> list[tuple[str, Table]]:
     """The tables with their titles, which may be longer than a table is wide."""
-    heading = "Students: effective IIA at aligned and at other sites, each beside its best baseline"
+    where = "at aligned and at other sites, each" if site_count(report, "other") else "at aligned sites"
+    heading = f"Students: effective IIA {where} beside its best baseline"
     found = [(heading, _students(report, shown))]
     names = [name for name in BASELINES if any(each.aligned.baselines[name] is not None for each in shown)]
     if names:
@@ -99,14 +103,15 @@ def _tables(report: VerificationReport, shown: list[StudentSummary]) -> list[tup
 def _students(report: VerificationReport, shown: list[StudentSummary]) -> Table:
     metric = "\n".join(report.teacher.metric.split("_"))
     table, names = _table(), short_names(each.name for each in shown)
-    _columns(table, "student", "seed", metric, "agree", "aligned", "95% or sd", "n", "baseline", "other", "baseline")
+    other = ("other", "baseline") if site_count(report, "other") else ()
+    _columns(table, "student", "seed", metric, "agree", "aligned", "95% or sd", "n", "baseline", *other)
     for each in shown:
         seed = f"all {each.seeds}" if each.seed is None else str(each.seed)
         pairs = "–" if each.aligned.effective_pairs is None else f"{each.aligned.effective_pairs:.0f}"
         table.add_row(
             Text(names[each.name]), seed, number(each.task_metric), number(each.agreement),
             number(each.aligned.iia_effective), _certainty(each.aligned), pairs, number(each.aligned.best_baseline),
-            number(each.other.iia_effective), number(each.other.best_baseline),
+            *((number(each.other.iia_effective), number(each.other.best_baseline)) if other else ()),
         )  # fmt: skip
     return table
 

@@ -11,7 +11,8 @@ from causalkd.reporting.counted import effective
 from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown_text import isolated
 from causalkd.reporting.numbers import percent
-from causalkd.reporting.standing import Evidence, is_trained_there, standings
+from causalkd.reporting.short_names import names_or_number
+from causalkd.reporting.standing import Evidence, is_trained_there, site_count, standings
 from causalkd.reporting.summary import few_pairs
 from causalkd.verification.results.report import VerificationReport
 
@@ -50,12 +51,12 @@ def _above(kinds: tuple[Evidence, Evidence]) -> int:
 
 def _training(report: VerificationReport) -> list[str]:
     """A sentence on the students that were trained at aligned sites, since a comparison with others is not even."""
-    sites = {(r.pair, r.component, r.teacher_layer, r.student_layer) for r in report.interchange if r.aligned}
+    sites = site_count(report, "aligned")
     known = {name: is_trained_there(report, name) for name in report.names}
     trained, others = ([name for name, was in known.items() if was is wanted] for wanted in (True, False))
     if not sites or not trained:
         return []
-    where = f"at the aligned site{'' if len(sites) == 1 else 's'}"
+    where = f"at the aligned site{'' if sites == 1 else 's'}"
     if not others:
         return [f"{_subject(trained)} trained {where} with interventions, so a high score is expected there."]
     return [
@@ -65,14 +66,13 @@ def _training(report: VerificationReport) -> list[str]:
 
 
 def _subject(names: list[str]) -> str:
-    said = " and ".join(map(isolated, names)) if len(names) <= _NAMED else f"{len(names)} students"
-    return f"{said} {'was' if len(names) == 1 else 'were'}"
+    return f"{names_or_number(names)} {'was' if len(names) == 1 else 'were'}"
 
 
 def _other_sites(report: VerificationReport, found: Mapping[str, tuple[Evidence, Evidence]]) -> list[str]:
     """A sentence on the students at sites that were not trained; none if there are no aligned sites."""
     here = {name: kinds[1] for name, kinds in found.items() if kinds[1].accuracy is not None}
-    if not here or not any(row.aligned for row in report.interchange):
+    if not here or not site_count(report, "aligned"):
         return []
     most = max(here.values(), key=lambda each: each.sites)
     one = "At the one other site" if most.measured == 1 else f"At the {most.counted} other sites"

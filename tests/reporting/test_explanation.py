@@ -6,7 +6,7 @@ from causalkd.alignment.spec import Alignment
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.objectives import OBJECTIVES
 from causalkd.reporting.explanation import _COMPONENTS, explanation, not_concluded, without_computing_alike
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 from tests.two_sites import two_sites
 
 
@@ -43,7 +43,7 @@ def test_what_the_students_were_trained_with_is_told():
         return explanation(dataclasses.replace(report, students=students, interchange=rows, differences=()))[0]
 
     kd, logged = {"task": 1.0, "response_kd": 1.0}, {"response_kd": 1.0, "dkd": 0.0}
-    assert second.name == "diito" and "correspond. Every student learned from the" in explanation(report)[0]
+    assert second.name == "diito" and "in the two models. Every student learned from the" in explanation(report)[0]
     assert told(("kd", kd)).endswith(" The student learned from the labels and the teacher's predictions.")
     assert told(("kd", kd), ("diito", kd | {"diito": 0.5})).endswith(
         " Every student learned from the labels and the teacher's predictions; diito also from the teacher's "
@@ -52,8 +52,8 @@ def test_what_the_students_were_trained_with_is_told():
     assert told(("kd", logged), ("atkd", {"atkd": 1.0})).endswith(
         " kd learned from the teacher's predictions; atkd learned from the teacher's predictions by teaching modes."
     )
-    assert told(("kd", kd), ("unknown", {})).endswith("correspond.")
-    assert told(*((f"s{number}", kd) for number in range(9))).endswith("correspond.")
+    assert told(("kd", kd), ("unknown", {})).endswith("in the two models.")
+    assert told(*((f"s{number}", kd) for number in range(9))).endswith("in the two models.")
     sentences = {told(("s", {key: 1.0})) for key in OBJECTIVES}
     assert len(sentences) == len(OBJECTIVES), "each objective has its own words"
     assert not any(f"from {key}" in each for each in sentences for key in OBJECTIVES), "words, not keys"
@@ -69,6 +69,16 @@ def test_what_may_not_be_concluded_is_of_this_run():
     assert not any("trained there" in each for each in plain)
     assert plain[-1].startswith("that students are equal because no difference is shown")
     assert not any("equal" in each for each in not_concluded(example_report(("kd",))))
+
+
+def test_what_is_said_of_sites_holds_for_pairs_of_several_layers_and_without_other_sites():
+    report = full_report()
+    alone = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
+    assert "The aligned sites are what this run declares to correspond in the two models." in explanation(report)[0]
+    assert not_concluded(report)[-1].endswith("expected to score high: the other sites are the independent evidence")
+    assert not_concluded(alone)[-1].endswith("is expected to score high")
+    other = tuple(row for row in report.interchange if not row.aligned)
+    assert "aligned" not in not_concluded(dataclasses.replace(report, interchange=other))[-1]
 
 
 def test_with_three_seeds_other_data_are_the_doubt():

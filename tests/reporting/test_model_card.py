@@ -7,7 +7,7 @@ from causalkd.reporting.headline import headline
 from causalkd.reporting.model_card import _PIPELINES, model_card
 from causalkd.task_types import TASK_TYPES
 from causalkd.verification.results.rows import TaskScoreRow
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,16 @@ def test_the_hub_reads_its_metadata(report):
         "agreement": 0.978,
         "effective IIA (premise: teacher layer 1, student layer 0, block_output)": round(row.iia_effective, 4),
     }
+
+
+def test_a_pair_of_several_layers_is_named_by_all_of_them():
+    report = full_report()
+    card = model_card(report, report.students[0])
+    names = {result.metric_type for result in ModelCard(card).data.eval_results}
+    assert "effective IIA (full_0: teacher layers 0 and 1, student layer 0, block_output)" in names
+    alone = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
+    card = model_card(alone, alone.students[0])
+    assert "; unseen pairs are the evidence." in card and "other sites" not in card
 
 
 def test_an_accuracy_of_few_pairs_is_none_of_its_results(report):

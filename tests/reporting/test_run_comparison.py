@@ -4,7 +4,7 @@ import pytest
 
 from causalkd.reporting.run_comparison import compare
 from causalkd.reporting.summary import summaries
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 
 
 def test_every_student_of_every_run_has_a_line():
@@ -35,6 +35,20 @@ def test_only_sites_that_both_measured_are_compared():
     assert "Compared at the 8 sites that every run measured; left out are 10 of b." in text
     # At untrained ones that can say something: the last block of `a` does not reach its output.
     assert [line.split()[-1].split("/")[1] for line in text.splitlines()[-5:-1]] == ["3", "3", "5", "5"]
+
+
+def test_a_pair_of_several_layers_is_measured_at_all_of_them_and_is_not_one_of_fewer():
+    whole = full_report(("kd",))
+    own = tuple(row for row in whole.interchange if row.pair == "full_1" and row.aligned)
+    first = next(pair for pair in whole.alignment.pairs if pair.name == "full_1")
+    cut = first.model_copy(update={"teacher": first.teacher[:1]})
+    several = dataclasses.replace(whole, interchange=own)
+    single = dataclasses.replace(several, alignment=whole.alignment.model_copy(update={"pairs": (cut,)}))
+    text = compare({"a": several, "b": single})
+    assert "The runs differ in their depths: a has teacher 4, student 2; b has teacher 3, student 2." in text
+    assert "Compared at the 0 sites that every run measured; left out are 1 of a, 1 of b." in text
+    more = dataclasses.replace(several, interchange=(*own, dataclasses.replace(own[0], pair="grid:a", aligned=False)))
+    assert "Compared at the one site that every run measured; left out is 1 of b." in compare({"a": several, "b": more})
 
 
 def test_sites_with_too_few_pairs_are_said_to_be_in_no_mean():

@@ -70,12 +70,12 @@ def test_fewer_than_thirty_effective_pairs_bring_a_warning(report):
     assert few_pairs(report) is None
     few = tuple(dataclasses.replace(row, effective_pairs=29) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=few))
-    assert text.startswith("Few effective pairs: at 1 of 1 aligned teacher sites only 29 pairs are effective (fewer")
+    assert text.startswith("Few effective pairs: at the one aligned teacher site only 29 pairs are effective (fewer")
     one = tuple(dataclasses.replace(row, effective_pairs=1) for row in report.interchange)
     assert "only 1 pair is effective" in few_pairs(dataclasses.replace(report, interchange=one))
     none = tuple(dataclasses.replace(row, effective_pairs=0) for row in report.interchange)
     text = few_pairs(dataclasses.replace(report, interchange=none))
-    assert "at 1 of 1 aligned teacher sites no pair is effective, so accuracies there are unknown." in text
+    assert "at the one aligned teacher site no pair is effective, so accuracies there are unknown." in text
     heads = tuple(dataclasses.replace(row, head=head) for head, rows in ((0, few), (1, none)) for row in rows)
     text = few_pairs(dataclasses.replace(report, interchange=heads))
     assert "at 2 of 2 aligned teacher sites only 0 to 29 pairs are effective" in text

@@ -12,14 +12,23 @@ from causalkd.reporting.headline import headline
 from causalkd.reporting.markdown import as_markdown
 from causalkd.reporting.model_card import model_card
 from causalkd.reporting.run_comparison import compare
+from causalkd.reporting.standing import site_of
 from causalkd.reporting.summary import summaries
-from causalkd.reporting.tables import chosen_checkpoints, learning_maps, left_out, site_means, tables
+from causalkd.reporting.tables import (
+    chosen_checkpoints,
+    learning_maps,
+    left_out,
+    site_means,
+    tables,
+    touched,
+    unreachable,
+)
 from causalkd.reporting.terminal import as_text
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 from tests.two_sites import two_sites
 
 
@@ -39,6 +48,42 @@ def test_tables_name_their_sites_and_hold_every_seed_and_the_spread(report):
     assert len(untrained.rows) == len(baselines.rows) == 3
 
 
+def test_a_pair_of_several_layers_is_named_by_all_of_them_and_there_is_no_table_of_sites_that_there_are_not():
+    report = full_report()
+    students, other, _ = tables(report)
+    assert students.title.startswith("Aligned sites (full_0: teacher 0 and 1 → student 0, full_1: teacher 2 and 3 →")
+    assert other.title.startswith("Other sites (mean over sites; no student")
+    alone = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
+    assert [table.title.split(" (")[0] for table in tables(alone)] == [
+        "Aligned sites", "Baselines at aligned sites, effective IIA"
+    ]  # fmt: skip
+    (_, one, _) = tables(two_sites(lambda *_: 0.7))
+    assert one.title == "The one other site (no student was trained there with interventions)"
+
+
+def test_touched_sites_are_counted_and_explained_wherever_unreachable_ones_are():
+    report = full_report()
+    line = "3 sites share a part with a declared pair in both models (touched) and count in no mean."
+    assert touched(report) == [line] and touched(example_report()) == []
+    for text in (as_text(report), as_markdown(report), html.unescape(render(report))):
+        assert line in " ".join(text.split())
+    for text in (as_markdown(report), model_card(report, report.students[0])):
+        assert "A touched site shares a part with a declared pair" in text
+    plain = example_report(seeds=1)
+    for text in (as_text(plain), as_markdown(plain), render(plain), model_card(plain, plain.students[0])):
+        assert "ouched" not in text
+
+
+def test_one_site_is_one_in_the_lines_about_sites():
+    report = full_report()
+    rows = {site_of(row): row for row in report.interchange}
+    lost = next(dataclasses.replace(row, reachable=False) for row in rows.values() if row.reachable)
+    near = next(row for row in rows.values() if row.touched and row.reachable)
+    one = dataclasses.replace(report, interchange=(lost, near))
+    assert unreachable(one) == ["1 site cannot reach the output and counts in no mean."]
+    assert touched(one) == ["1 site shares a part with a declared pair in both models (touched) and counts in no mean."]
+
+
 def test_baselines_stand_under_their_names(report):
     heads = tables(report)[-1].rows[0]
     shown = ["no_intervention", "permuted_source", "majority_class", "untrained_student"]
@@ -49,7 +94,7 @@ def test_few_effective_pairs_are_warned_of(report):
     few = dataclasses.replace(
         report, interchange=tuple(dataclasses.replace(r, effective_pairs=29) for r in report.interchange)
     )
-    warning = "Few effective pairs: at 1 of 1 aligned teacher sites only 29 pairs are effective"
+    warning = "Few effective pairs: at the one aligned teacher site only 29 pairs are effective"
     assert warning in " ".join(as_text(few).split())
 
 
@@ -89,6 +134,8 @@ def test_a_checkpoint_that_was_chosen_on_the_scored_rows_is_told_wherever_scores
     taught = dataclasses.replace(biased, teacher=dataclasses.replace(biased.teacher, chosen_by="answer_f1"))
     (line,) = chosen_checkpoints(taught)
     assert line.startswith("Checkpoints of the teacher and diito were chosen by answer f1 or accuracy on the same")
+    many = [dataclasses.replace(diito, name=f"s{number}", chosen_by="f1") for number in range(5)]
+    assert chosen_checkpoints(report, many)[0].startswith("Checkpoints of 5 models were chosen by f1 on the same")
     assert VerificationReport.from_json(taught.to_json()) == taught and "chosen_by" not in report.to_json()
 
 

@@ -8,7 +8,7 @@ from causalkd.reporting.terminal import WIDTH, as_text
 from causalkd.reporting.verdict import verdict
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.rows import TaskDifferenceRow, TaskScoreRow
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 
 LONG = "a-student-whose-name-is-forty-characters"
 
@@ -97,6 +97,12 @@ def test_the_heads_of_all_baselines_are_broken_between_words():
     text = as_text(dataclasses.replace(report, interchange=(*report.interchange, *beside)))
     assert {"intervention", "direction", "ceiling"} <= set(text.split())
     assert max(map(cell_len, text.splitlines())) <= WIDTH
+
+
+def test_a_report_without_other_sites_has_no_columns_for_them():
+    report = full_report()
+    alone = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
+    assert "other" in as_text(report) and "other" not in as_text(alone)
 
 
 def test_names_are_no_markup():

@@ -51,7 +51,7 @@ def test_few_pairs_and_unreachable_sites_say_nothing():
     for report in (two_sites(lambda *_: 1.0, effective=29), two_sites(lambda *_: 1.0, reachable=False)):
         assert verdict(report)[0].startswith("Nothing can be concluded: no aligned site")
         assert student_sentences(report) == ("student: no site has enough effective pairs.",)
-    assert verdict(two_sites(lambda *_: 1.0, effective=29))[-1].startswith("Few effective pairs: at 1 of 1 ")
+    assert verdict(two_sites(lambda *_: 1.0, effective=29))[-1].startswith("Few effective pairs: at the one ")
 
 
 def test_a_baseline_that_explains_everything_is_not_exceeded_by_a_perfect_score():

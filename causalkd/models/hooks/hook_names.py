@@ -122,15 +122,6 @@ def component_of(component: str, layer: int, hook_points: Iterable[HookPoint], a
     raise ValueError(_elsewhere(name, of_layer[0], architecture))
 
 
-def tensor_of(component: str, layer: int) -> tuple[str, int]:
-    """One name for each tensor: a block's input is the output of the block before, and heads are columns of the
-    whole.
-    """
-    if component == "block_input":
-        return "block_output", layer - 1
-    return _BY_ARCHITECTURE.get(component, component).removeprefix("head_"), layer
-
-
 def _elsewhere(name: str, hook_point: HookPoint, architecture: str) -> str:
     return (
         f"{name!r} is in TransformerLens the tensor that the sublayer adds to the residual stream. In {architecture} "

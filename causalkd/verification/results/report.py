@@ -153,7 +153,7 @@ class VerificationReport:
         return tuple(dict.fromkeys(student.name for student in self.students))
 
     def _repr_html_(self) -> str:
-        return site_table(self.alignment.name, [vars(row) for row in self.interchange])
+        return site_table(self.alignment, self.interchange)
 
     def to_json(self) -> str:
         """The report as JSON text, keys in the order of the fields."""

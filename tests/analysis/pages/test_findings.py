@@ -3,8 +3,9 @@ import dataclasses
 from analysis.pages import findings
 from causalkd.verification.results.rows import GroundTruthRow, Mismatch, OffDistributionRow
 from tests.example_maps import example_results
-from tests.example_report import example_metrics, example_report
+from tests.example_report import example_metrics, example_report, full_report
 from tests.example_teaching import example_teaching
+from tests.two_sites import two_sites
 
 
 def test_the_task_and_the_sites():
@@ -13,16 +14,51 @@ def test_the_task_and_the_sites():
         "On the task itself, accuracy is 0.982 for kd, 0.982 for diito, and 0.992 for the teacher."
     )
     assert findings.of_sites(report).startswith(
-        "At the aligned sites, effective IIA is 58.6% for kd, 88.8% for diito, and"
+        "At the aligned site, effective IIA is 58.6% for kd, 88.8% for diito, and on average over the other sites,"
     )
 
 
 def test_aligned_sites_are_no_training_where_nobody_was_trained_there():
     trained = example_report()
-    assert "in the objective of diito" in findings.meaning_of_sites(trained)
+    assert findings.meaning_of_sites(trained) == (
+        "diito was trained at the aligned site with interventions: what is learned beyond it shows at the others."
+    )
     for objectives, told in (({"response_kd": 1.0}, "No student was trained"), ({}, "is expected to score high")):
         students = tuple(dataclasses.replace(each, objectives=objectives) for each in trained.students)
         assert told in findings.meaning_of_sites(dataclasses.replace(trained, students=students))
+
+
+def test_sentences_about_sites_are_about_those_that_there_are():
+    several = full_report()
+    alone = dataclasses.replace(several, interchange=tuple(row for row in several.interchange if row.aligned))
+    assert findings.of_sites(several).startswith("On average over the aligned sites, each counted alike")
+    assert ", it is 57.8% for kd" in findings.of_sites(several) and "other" not in findings.of_sites(alone)
+    assert findings.meaning_of_sites(alone) == (
+        "diito was trained at the aligned sites with interventions: a high score is expected there."
+    )
+    students = tuple(dataclasses.replace(each, objectives={"response_kd": 1.0}) for each in alone.students)
+    plain = findings.meaning_of_sites(dataclasses.replace(alone, students=students))
+    assert plain == "No student was trained with interventions, so the aligned sites are evidence."
+    two = two_sites(lambda *_: 0.7)
+    assert findings.of_sites(two) == (
+        "At the aligned site, effective IIA is 70.0% for student, and at the other site it is 70.0% for student."
+    )
+
+
+def test_where_no_aligned_site_was_measured_nothing_is_said_of_reach_or_training():
+    report = two_sites(lambda *_: 0.7)
+    other = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if not row.aligned))
+    assert findings.of_sites(other) == (
+        "No aligned site was measured; at the other site effective IIA is 70.0% for student."
+    )
+    empty = dataclasses.replace(report, interchange=())
+    assert findings.of_sites(empty) == "No aligned site was measured."
+    assert findings.meaning_of_sites(empty) == "A site is aligned if the alignment declares it."
+
+
+def test_many_students_that_were_trained_at_the_sites_are_a_number():
+    report = example_report(tuple(f"diito{index}" for index in range(9)), seeds=1)
+    assert findings.meaning_of_sites(report).startswith("9 students were trained at the aligned site with")
 
 
 def test_a_loss_that_is_no_number_is_not_written_as_one():
@@ -63,7 +99,7 @@ def test_cells_with_few_pairs_are_not_the_highest_and_students_without_a_number_
     assert findings.of_grids(few, "iia_effective") == "There is no cell with at least 30 effective pairs."
     assert findings.of_grids(few, "iia").startswith("IIA is highest with")
     assert findings.of_sites(few) == (
-        "Nothing can be said of the aligned sites: kd and diito have fewer than 30 effective pairs there."
+        "Nothing can be said of the aligned site: kd and diito have fewer than 30 effective pairs there."
     )
     assert findings.of_sites(changed(effective_pairs=3)).endswith("; kd has fewer than 30 effective pairs there.")
     unreached = findings.of_sites(changed(reachable=False))

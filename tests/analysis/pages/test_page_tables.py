@@ -1,9 +1,12 @@
 import dataclasses
 
-from analysis.pages.page_tables import cell_lines, environment_facts, truth_tables
+import pytest
+
+from analysis.pages.page_tables import cell_lines, difference_lines, environment_facts, truth_tables
+from analysis.pages.report_page import render
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.rows import GroundTruthRow
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 
 
 def test_every_measured_cell_has_its_baselines_beside_it():
@@ -13,6 +16,33 @@ def test_every_measured_cell_has_its_baselines_beside_it():
     (aligned,) = (cell for cell in cells if cell["aligned"] and cell["student"] == "diito")
     rows = {row.baseline: row.iia_effective for row in report.interchange if row.aligned and row.student == "diito"}
     assert aligned["baselines"] == [rows.get(name) for name in BASELINES]
+
+
+def test_every_cell_has_its_kind_and_all_layers_of_its_sites():
+    cells = {(cell["pair"], cell["teacher_layer"], cell["student_layer"]): cell for cell in cell_lines(full_report())}
+    own, near = cells["full_1", 2, 1], cells["grid:full_0", 3, 1]
+    assert (own["kind"], own["teacher_layers"], own["student_layers"]) == ("aligned", "2 and 3", "1")
+    assert (near["kind"], near["teacher_layers"]) == ("touched", "3")
+    assert cells["grid:full_0", 0, 1]["kind"] == "other"
+
+
+@pytest.mark.usefixtures("words_only")
+def test_a_page_speaks_of_the_kinds_of_sites_that_it_has():
+    report, plain = full_report(("kd",)), example_report(("kd",), seeds=1)
+    alone = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
+    for each, touched, other in ((report, True, True), (plain, False, True), (alone, False, False)):
+        page = render(each)
+        for text in ("<b>Touched sites</b>", '<td class="left">touched</td>', "(touched)"):
+            assert (text in page) == touched
+        assert ("<b>other sites</b>" in page) == (">other sites</th>" in page) == other
+        assert ("<td>0 and 1</td>" in page) == (each is not plain)
+
+
+def test_differences_are_named_by_all_layers_and_stand_where_they_belong():
+    report = full_report()
+    (line,) = difference_lines(report, between=True)
+    assert (line["layers"], line["student"], line["reference"]) == ("0 and 1 → 0", "diito", "kd")
+    assert difference_lines(report, between=False) == []
 
 
 def test_the_causal_model_has_a_table_a_model_with_a_line_a_variable():

@@ -5,7 +5,7 @@ import torch
 
 from causalkd.alignment.resolve import resolve
 from causalkd.alignment.resolved_site import ResolvedSite
-from causalkd.alignment.spec import Alignment, Site, SitePair
+from causalkd.alignment.spec import Alignment
 from causalkd.verification.interventions.plan import Intervention, declared_interventions, plan, undeclared
 from tests.held_out import hybrid, teacher_and_student
 
@@ -88,8 +88,6 @@ def test_a_pair_of_several_sites_is_a_row_of_its_own_and_its_sites_are_touched(m
     assert len(own[0].teacher.sites) == 2 and (own[0].teacher_layer, own[0].student_layer) == (0, 0)
     touched = {(c.teacher_layer, c.student_layer) for c in comparisons if c.pair == "grid:full" and c.kind == "touched"}
     assert touched == {(0, 0), (1, 0)}
-    pair = SitePair(name="full", teacher=(Site(layer=0), Site(layer=1)), student=(Site(layer=0),))
-    assert touched == {(t, s) for t in range(3) for s in range(2) if pair.touches("block_output", t, s)}
 
 
 def test_a_separate_source_site_and_a_subspace_are_not_in_a_grid(models):
@@ -111,8 +109,8 @@ def test_the_next_block_s_input_is_the_same_tensor(models):
     assert (
         _named(comparisons)["m", 2, 1].component == "block_input" and _named(comparisons)["m", 2, 1].kind == "aligned"
     )
-    same = SitePair(name="m", teacher=(Site(layer=1),), student=(Site(layer=1, component="block_input"),))
-    assert same.touches("block_output", 1, 0) and not same.touches("block_output", 1, 1)
+    mixed = "- {name: m, teacher: [{layer: 1}], student: [{layer: 1, component: block_input}]}"
+    assert {(c.teacher_layer, c.student_layer) for c in _plan(models, mixed) if c.kind == "touched"} == {(1, 0)}
 
 
 def test_other_components_have_their_own_grid(models):

@@ -2,7 +2,7 @@ import dataclasses
 import re
 
 from causalkd.verification.results.site_table import site_table
-from tests.example_report import example_report
+from tests.example_report import example_report, full_report
 
 
 def test_a_report_shows_the_numbers_of_its_aligned_sites_beside_the_best_baseline():
@@ -28,9 +28,14 @@ def test_a_report_without_aligned_sites_shows_all_and_one_without_rows_none():
 
 def test_an_unreachable_site_and_one_without_pairs():
     report = example_report(("kd",), seeds=1)
-    rows = [vars(dataclasses.replace(row, aligned=True)) for row in report.interchange]
-    shown = site_table("<b>", rows)
+    rows = [dataclasses.replace(row, aligned=True) for row in report.interchange]
+    shown = site_table(report.alignment.model_copy(update={"name": "<b>"}), rows)
     assert "&lt;b&gt;: effective IIA at aligned sites" in shown and "3 → 0" not in shown, (
         "the last layer is unreachable"
     )
     assert "– to –" in shown, "layer 0 has no effective pair"
+
+
+def test_a_pair_of_several_layers_is_named_by_all_of_them():
+    shown = full_report(("kd",))._repr_html_()
+    assert "0 and 1 → 0" in shown and "2 and 3 → 1" in shown
