@@ -26,8 +26,8 @@ def test_every_cell_has_its_kind_and_all_layers_of_its_sites():
     assert cells["grid:full_0", 0, 1]["kind"] == "other"
 
 
-@pytest.mark.usefixtures("words_only")
-def test_a_page_speaks_of_the_kinds_of_sites_that_it_has():
+def test_a_page_speaks_of_the_kinds_of_sites_that_it_has(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("analysis.pages.report_page._sections", lambda report: [])  # no figures, which take time
     report, plain = full_report(("kd",)), example_report(("kd",), seeds=1)
     alone = dataclasses.replace(report, interchange=tuple(row for row in report.interchange if row.aligned))
     for each, touched, other in ((report, True, True), (plain, False, True), (alone, False, False)):
