@@ -103,6 +103,15 @@ def test_a_student_that_measured_nothing_is_not_compared():
     )
 
 
+def test_many_students_of_which_nothing_is_said_are_a_number():
+    names = tuple(f"s{index}" for index in range(9))
+    report = two_sites(lambda *_: 0.8, students=names)
+    rows = tuple(
+        row if row.student == "s0" else dataclasses.replace(row, effective_pairs=2) for row in report.interchange
+    )
+    assert " Nothing is said of 8 students, for which" in headline(dataclasses.replace(report, interchange=rows))
+
+
 def test_of_many_students_the_highest_is_said_to_be_chosen_and_the_tests_are_adjusted_for_that():
     names = tuple(f"s{index}" for index in range(9))
     report = two_sites(lambda name, *_: 0.5 + int(name[1]) / 50, students=names)

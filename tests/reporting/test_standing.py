@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from causalkd.reporting.standing import alike, is_trained_there, standing, standings
-from tests.example_report import example_report
+from causalkd.reporting.standing import alike, is_trained_there, site_count, standing, standings
+from tests.example_report import example_report, full_report
 from tests.two_sites import at_another_layer, two_sites
 
 
@@ -52,6 +52,13 @@ def test_sites_that_say_nothing_are_counted_apart():
     other = standing(example_report(), "kd", "other")
     assert (other.sites, other.measured, other.counted) == (3, 5, "3 of 5")
     assert standing(example_report(), "kd", "aligned").counted == "1"
+
+
+def test_sites_are_counted_by_kind_whether_they_are_reachable_or_not():
+    report = full_report(seeds=2)
+    counts = {kind: site_count(report, kind) for kind in ("aligned", "touched", "other")}
+    assert counts == {"aligned": 2, "touched": 4, "other": 4}
+    assert site_count(dataclasses.replace(report, interchange=()), "aligned") == 0
 
 
 def test_objectives_tell_who_was_trained_at_the_aligned_sites():
