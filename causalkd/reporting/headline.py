@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from causalkd.reporting.counted import what_changed
 from causalkd.reporting.markdown_text import isolated
-from causalkd.reporting.numbers import percent
+from causalkd.reporting.numbers import percent, probability
 from causalkd.reporting.short_names import names_or_number
 from causalkd.reporting.standing import Evidence, standings
 from causalkd.verification.results.baselines import BASELINES
 from causalkd.verification.results.interchange_rows import DifferenceRow
 from causalkd.verification.results.report import VerificationReport
 from causalkd.verification.statistics.aggregate import mean
-from causalkd.verification.statistics.evidence import is_sure
+from causalkd.verification.statistics.evidence import adjusted_p, is_sure
 from causalkd.verification.statistics.permutation import FEW_PAIRS
 
 _NAMED = 3
@@ -123,7 +123,7 @@ def _beside_baselines(own: Evidence) -> str:
     title = "" if own.baseline_name is None else f"{BASELINES[own.baseline_name].title}, "
     value = f"{title}{percent(own.baseline)}"
     if own.above == 0:
-        return f", which is not shown to be above its best baseline ({value})"
+        return f", which paired tests do not show to be above its best baseline ({value})"
     if own.above < own.sites:
         return f", above its best baseline ({value}) at {own.above} of {own.sites} sites"
     return f", above its best baseline ({value})"
@@ -182,9 +182,8 @@ def _relation(report: VerificationReport, best: str, other: str, theirs: Evidenc
     middle = mean(difference for _, difference in rows) or 0.0
     interval = _interval(rows[0][0], best)
     if not higher or lower or middle <= 0:
-        found = (
-            f"difference {_points(middle)} points, {interval}" if len(rows) == 1 else _both_ways(rows, higher, lower)
-        )
+        tested = f"{interval}, adjusted p = {probability(adjusted_p(report, rows[0][0]))}"
+        found = f"difference {_points(middle)} points, {tested}" if len(rows) == 1 else _both_ways(rows, higher, lower)
         return f"; it is not shown to score higher than {said}{found and f'; {found}'})"
     if len(rows) == 1:
         return f", and {_points(middle)} points ({interval}) more than {said})"

@@ -68,7 +68,8 @@ class Evidence:
     @property
     def counted(self) -> str:
         """The number of sites in the means; of how many, if some have too few effective pairs."""
-        return f"{self.sites}" if self.sites == self.measured else f"{self.sites} of {self.measured}"
+        few = "one" if self.sites == 1 else self.sites  # "the one of 2 sites that has …"
+        return f"{self.sites}" if self.sites == self.measured else f"{few} of {self.measured}"
 
     @property
     def weighing(self) -> str:

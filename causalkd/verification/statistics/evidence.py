@@ -17,8 +17,12 @@ def is_sure(report: VerificationReport, row: DifferenceRow) -> bool:
 
     All sentences about a report use this function, so that they agree.
     """
-    count = len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
-    return is_beyond_chance(row, count)
+    return is_beyond_chance(row, _comparisons(report))
+
+
+def adjusted_p(report: VerificationReport, row: DifferenceRow) -> float | None:
+    """The p-value of a difference, adjusted for the sites and for the number of compared students; None untested."""
+    return None if row.q_value is None else min(row.q_value * _comparisons(report), 1.0)
 
 
 def is_beyond_chance(row: DifferenceRow, comparisons: int) -> bool:
@@ -28,6 +32,10 @@ def is_beyond_chance(row: DifferenceRow, comparisons: int) -> bool:
     """
     surely = row.q_value is not None and row.q_value * comparisons < CHANCE
     return surely and (row.low > 0 or row.high < 0)
+
+
+def _comparisons(report: VerificationReport) -> int:
+    return len({(each.student, each.reference) for each in report.differences if each.student != each.reference})
 
 
 def _exceeds(real: InterchangeRow, baseline: InterchangeRow) -> bool:
