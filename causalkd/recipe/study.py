@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
@@ -55,7 +55,8 @@ class Study(Part):
     """Further tasks on which every model is measured."""
     output: LocalPath | None = None
     """The folder; None for `studies/<name>`."""
-    _is_choosing: bool = PrivateAttr(default=False)
+    is_choice: bool = False
+    """Whether another study chooses settings in this one; `choose` sets it in the study in the folder `choosing`."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "Study":
@@ -105,7 +106,7 @@ class Study(Part):
         own["seeds"] = "give `seeds` of the study"
         if self.teacher_seeds:
             own["teacher.seed"] = "with `teacher_seeds` it is the seed of the cell"
-        if self.budget is not None and not self._is_choosing:  # when choosing, its own budget replaces the lengths
+        if self.budget is not None and not self.is_choice:  # when choosing, its own budget replaces the lengths
             own |= {f"students.*.training.{unit}": "the `budget` decides how long students train" for unit in LENGTHS}
         return [SetField("", field, None, reason) for field, reason in own.items()]
 
@@ -150,9 +151,7 @@ class Study(Part):
         # Last, so that a grid of whole `data` does not undo it.
         changes |= {"grid": {**self.grid, **tried, HELD_OUT: (part.share,)}, "seeds": part.seeds}
         changes |= {"name": f"{self.name[:90]}-choosing", "output": str(self.folder / "choosing")}
-        choosing = self.model_copy(update={**changes, "budget": part.budget or self.budget})
-        choosing._is_choosing = True
-        return choosing
+        return self.model_copy(update={**changes, "budget": part.budget or self.budget, "is_choice": True})
 
     def cells(self, chosen: "Choices | None" = None) -> tuple["Cell", ...]:
         """Every cell of the grid, seeds innermost.
@@ -180,7 +179,7 @@ class Study(Part):
         faults += [
             f"grid: {_said(cell.setting)} and {_said(first[cell.name].setting)} are the same run; leave one of them out"
             for cell in cells
-            if cell is not first[cell.name] and not self._is_choosing
+            if cell is not first[cell.name] and not self.is_choice
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -197,7 +196,8 @@ class Study(Part):
             raise ValueError("; ".join(faults))
         for number, part in enumerate(recipe.students):
             _changed(data["students"][number], chosen.get(choice_key(variant, part.name, setting), {}))
-        if self._is_choosing and recipe.data.path is not None and "validation" not in recipe.data.splits:
+        # The study holds out the default validation rows of data without a split of this name.
+        if self.is_choice and recipe.data.path is not None and "validation" not in recipe.data.splits:
             set_field(data, "data.keep_validation", True)
         return Recipe.parse(data, self.recipe)
 
