@@ -19,7 +19,7 @@ from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
 from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
 from causalkd.recipe.study_fields import SetField, overlaps
-from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart
+from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart, with_length
 
 
 class Study(Part):
@@ -122,6 +122,18 @@ class Study(Part):
         Raises:
             ValueError: No such file, or every fault in it, one a line, with the nearest valid key.
         """
+        study = cls.read(source)
+        study.cells()
+        study.choosing().cells()
+        return study
+
+    @classmethod
+    def read(cls, source: str | Path) -> "Study":
+        """The same without a look at the recipe.
+
+        Raises:
+            ValueError: No such file, or faults in it.
+        """
         data = read_yaml(source if isinstance(source, Path) else Path(source))
         if not isinstance(data, dict):
             raise ValueError(f"a study is a mapping of keys, {source} holds {type(data).__name__}")
@@ -133,11 +145,8 @@ class Study(Part):
         except ValidationError as error:
             raise ValueError(listed(refusal("study", source, "study", data), fault_lines(error, cls))) from None
         beside = Path(source).parent / study.recipe
-        if study.recipe not in shipped_recipes() and beside.is_file():
-            study = study.model_copy(update={"recipe": str(beside)})
-        study.cells()
-        study.choosing().cells()
-        return study
+        is_beside = study.recipe not in shipped_recipes() and beside.is_file()
+        return study.model_copy(update={"recipe": str(beside)}) if is_beside else study
 
     def choosing(self) -> "Study":
         """The study in which the settings are chosen: the same grid, with each setting that is tried, on parts of the
@@ -261,20 +270,6 @@ class Cell:
     def names_of(self, student: str) -> set[str]:
         """The names by which a student of this cell can be referred to."""
         return {self.method(student), student, *([self.variant] if self.variant else [])}
-
-
-def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]) -> Recipe:
-    """The recipe with other lengths of training.
-
-    Args:
-        recipe: The recipe.
-        lengths: For each student by name, its `steps` or its `epochs`.
-    """
-    students = []
-    for part in recipe.students:
-        own = {key: value for key, value in part.training.items() if key not in LENGTHS}
-        students.append(part.model_copy(update={"training": {**own, **lengths[part.name]}}))
-    return recipe.model_copy(update={"students": tuple(students)})
 
 
 _NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at the start"
