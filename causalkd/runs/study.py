@@ -171,8 +171,8 @@ def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
     others = _of_other_files(folder, cells)
     if others:
         raise ValueError(
-            f"in {folder.path} {others} Their figures cannot stand in one table with new ones; put the files back, or "
-            "choose another `output`"
+            f"in {folder.path} {others} Their figures cannot stand in one table with new ones; put the files back, "
+            "with CAUSALKD_DATA as it was, or choose another `output`"
         )
 
 

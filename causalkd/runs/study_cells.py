@@ -20,6 +20,7 @@ from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.distill import distill
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.lock import Occupied, is_occupied
 from causalkd.runs.study_measurements import is_measured, measure_further, read_further
 from causalkd.verification.results.report import VerificationReport
 
@@ -102,14 +103,16 @@ def _read(file: Path) -> Study | None:
 
 
 def attempted(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> bool:
-    """Runs a cell, unless another worker holds it; whether this worker did."""
+    """Runs a cell, unless another worker holds it, or any process works in its folder; whether this worker did."""
     try:
         with folder.lock(cell.name):
             if folder.is_settled(cell, study):
                 return True
+            if is_occupied(cell.recipe.folder):
+                return False
             _run(study, folder, cell, tell)
             return True
-    except Timeout:
+    except (Timeout, Occupied):
         return False
 
 
@@ -123,6 +126,8 @@ def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
         if not run.report.is_file():
             distill(cell.recipe, teachers=folder.teachers, tell=tell)
         measure_further(study, run)
+    except Occupied:  # since it was looked at
+        raise
     except Exception as error:  # of any kind: it is the cell's result, and the other cells go on
         record_failure(folder, cell, error, tell)
     else:

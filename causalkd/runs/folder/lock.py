@@ -19,18 +19,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Occupied(ValueError):
+    """Another process is working in a folder."""
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keeps other processes out of the folder, which must exist; a process that is killed releases it.
 
     Raises:
-        ValueError: Another process is working in the folder; the message says which, and on which host.
+        Occupied: Another process is working in the folder; the message says which, and on which host.
     """
     lock = FileLock(path / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(
+        raise Occupied(
             f"{_worker(path)} is working in {path}; wait until it is done, stop it, or choose another folder"
         ) from None
     try:
@@ -53,9 +57,8 @@ def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable
     @wraps(function)
     def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
         folder = RunFolder(Path(path))
-        aside = RunFolder(
-            folder.replaced
-        )  # what a killed call was to replace, which comes back where nobody is at work
+        # A run that a killed call had set aside comes back when the folder is locked.
+        aside = RunFolder(folder.replaced)
         if not (folder.recipe.is_file() or aside.recipe.is_file()):  # the function itself reports that this is no run
             return function(path, *args, **options)
         processes = all_processes()
@@ -70,6 +73,19 @@ def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable
             return found
 
     return alone
+
+
+def is_occupied(path: Path) -> bool:
+    """Whether another process, or this one, is working in a folder."""
+    if not (path / LOCK).is_file():
+        return False
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _worker(path: Path) -> str:
