@@ -53,7 +53,7 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
             _check_size(node)
         return node
 
-    def construct_scalar(self, node: yaml.Node) -> Any:
+    def construct_scalar(self, node: Any) -> Any:
         """The text of a node; JSON writes a character beyond U+FFFF as two escapes, which PyYAML leaves as two."""
         value = super().construct_scalar(node)
         if not (isinstance(value, str) and _SURROGATE.search(value)):
