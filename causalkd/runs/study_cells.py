@@ -74,14 +74,14 @@ def opened(study: Study) -> StudyFolder:
         ValueError: The folder holds something else, or a study of another recipe, whose table would be replaced.
     """
     path, file = study.folder, study.folder / "study.yaml"
+    # Looked at before the file is read: another worker writes that first, by a draft that begins with a dot.
+    is_used = path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
     before = _read(file)
     # A recipe may have moved: where there are cells of this study, it is the same one. Those in which settings are
     # chosen are looked for too, because the chosen ones give the study's own cells other names.
     if (before is None or before.recipe != study.recipe) and not any(
         cell.recipe.folder.is_dir() for each in (study, study.choosing()) for cell in each.cells()
     ):
-        # Another worker may be writing the study's file, whose draft begins with a dot.
-        is_used = path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
         if before is not None:
             raise ValueError(
                 f"{path} holds a study of the recipe {before.recipe!r}, and this one is of {study.recipe!r}; choose "

@@ -82,7 +82,7 @@ def test_two_workers_share_a_folder_and_run_no_cell_twice(whole: Study, tmp_path
 
 def test_a_worker_waits_for_the_cells_of_another(whole: Study, tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    held = StudyFolder(study.folder).lock(study.cells()[0].name)
+    held = opened(study).lock(study.cells()[0].name)
     with held:
         worker = worker_of(study)
         others = {cell.name for cell in study.cells()[1:]}
@@ -177,6 +177,22 @@ def test_what_lies_in_the_folder_is_not_replaced_without_a_study_beside_it(tmp_p
             with pytest.raises(ValueError, match="out holds something that is not a study"):
                 call(small_study(tmp_path))
     assert file.read_text() == "the user's own" and (tmp_path / "out" / "study.yaml").read_text() == "- a list\n"
+
+
+def test_a_worker_that_comes_while_another_one_opens_the_folder_takes_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, read = small_study(tmp_path), Study.read
+
+    def meanwhile(file: Path) -> Study:
+        monkeypatch.undo()
+        with pytest.raises(ValueError, match="neither a file nor YAML"):
+            read(file)
+        opened(study)
+        raise ValueError("the file was not there when this worker looked")
+
+    monkeypatch.setattr(Study, "read", meanwhile)
+    assert opened(study).path == study.folder
 
 
 def test_a_table_without_a_cell_is_followed_by_a_run(tmp_path: Path) -> None:
