@@ -1,6 +1,6 @@
 """YAML as users write it: 1e-4 is a number, no key is written twice, and no text can take unbounded work to read.
 
-A number in base 8 or 60, which YAML 1.1 alone takes 010 and 1:30 for, is refused.
+A number is written in decimal digits: what PyYAML reads as one in another base, or with `_` in it, is refused.
 """
 
 import re
@@ -25,7 +25,7 @@ _NO_VALUES = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
 _SHORT_FLOAT = re.compile(r"^[-+]?(?:[0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT = "tag:yaml.org,2002:int"
-_OCTAL = re.compile(r"[-+]?0[0-7_]+")
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 
 
 class _ShortFloats(yaml.resolver.Resolver):
@@ -53,7 +53,7 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
             _check_size(node)
         return node
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: Any) -> Any:
         """The text of a node; JSON writes a character beyond U+FFFF as two escapes, which PyYAML leaves as two."""
         value = super().construct_scalar(node)
         if not (isinstance(value, str) and _SURROGATE.search(value)):
@@ -64,11 +64,12 @@ class _StrictLoader(_ShortFloats, yaml.SafeLoader):
         return joined
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        _check_decimal(node)
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except ValueError as error:  # a date that does not exist, a number of too many digits
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+        _check_decimal(node, value)
+        return value
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The node as it is written; later, `<<` has put keys into it that its own keys may replace."""
@@ -149,16 +150,12 @@ def _check_values(values: int) -> None:
         raise ValueError(f"it holds more than {MOST_VALUES:,} keys and values, aliases counted in full; shorten it")
 
 
-def _check_decimal(node: yaml.Node) -> None:
-    """Refuses what YAML 1.1 alone reads as a number, and as another one than it looks like: 010 as 8, 1:30 as 90."""
-    if node.tag == _INT and _OCTAL.fullmatch(node.value):
-        how = "a number that begins with 0 in base 8"
-    elif node.tag in (_INT, _FLOAT) and ":" in node.value:
-        how = "digits with colons in base 60"
-    else:
-        return
-    problem = f"{node.value} would be read as {how}; write a decimal number, or put text in quotes"
-    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+def _check_decimal(node: yaml.Node, value: Any) -> None:
+    """Refuses numbers that are other than they look (010 is 8, 1:30 is 90), or that look like text (2024_01, 0x1F)."""
+    is_other = node.tag == _INT and not _DECIMAL.fullmatch(node.value)
+    if is_other or (node.tag == _FLOAT and re.search("[_:]", node.value)):
+        problem = f"{node.value} would be read as {value}; write numbers like 12 or 1.5, and put text in quotes"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def _check_size(root: yaml.Node) -> None:

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from causalkd.alignment.spec import Alignment
 from causalkd.errors import fault_lines, listed, nearest, read_yaml
@@ -19,7 +19,7 @@ from causalkd.recipe.part import Part
 from causalkd.recipe.recipe import Recipe, read_mapping, shipped_recipes
 from causalkd.recipe.sections import NAME, Listed, LocalPath, Seed
 from causalkd.recipe.study_fields import SetField, overlaps
-from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart
+from causalkd.recipe.study_parts import BudgetPart, ChoosePart, EvaluationPart, PowerPart, with_length
 
 
 class Study(Part):
@@ -55,7 +55,8 @@ class Study(Part):
     """Further tasks on which every model is measured."""
     output: LocalPath | None = None
     """The folder; None for `studies/<name>`."""
-    _is_choosing: bool = PrivateAttr(default=False)
+    is_choice: bool = False
+    """Whether another study chooses settings in this one; `choose` sets it in the study in the folder `choosing`."""
 
     @model_validator(mode="after")
     def _distinct(self) -> "Study":
@@ -105,7 +106,7 @@ class Study(Part):
         own["seeds"] = "give `seeds` of the study"
         if self.teacher_seeds:
             own["teacher.seed"] = "with `teacher_seeds` it is the seed of the cell"
-        if self.budget is not None and not self._is_choosing:  # when choosing, its own budget replaces the lengths
+        if self.budget is not None and not self.is_choice:  # when choosing, its own budget replaces the lengths
             own |= {f"students.*.training.{unit}": "the `budget` decides how long students train" for unit in LENGTHS}
         return [SetField("", field, None, reason) for field, reason in own.items()]
 
@@ -121,6 +122,18 @@ class Study(Part):
         Raises:
             ValueError: No such file, or every fault in it, one a line, with the nearest valid key.
         """
+        study = cls.read(source)
+        study.cells()
+        study.choosing().cells()
+        return study
+
+    @classmethod
+    def read(cls, source: str | Path) -> "Study":
+        """The same without a look at the recipe.
+
+        Raises:
+            ValueError: No such file, or faults in it.
+        """
         data = read_yaml(source if isinstance(source, Path) else Path(source))
         if not isinstance(data, dict):
             raise ValueError(f"a study is a mapping of keys, {source} holds {type(data).__name__}")
@@ -132,11 +145,8 @@ class Study(Part):
         except ValidationError as error:
             raise ValueError(listed(refusal("study", source, "study", data), fault_lines(error, cls))) from None
         beside = Path(source).parent / study.recipe
-        if study.recipe not in shipped_recipes() and beside.is_file():
-            study = study.model_copy(update={"recipe": str(beside)})
-        study.cells()
-        study.choosing().cells()
-        return study
+        is_beside = study.recipe not in shipped_recipes() and beside.is_file()
+        return study.model_copy(update={"recipe": str(beside)}) if is_beside else study
 
     def choosing(self) -> "Study":
         """The study in which the settings are chosen: the same grid, with each setting that is tried, on parts of the
@@ -150,9 +160,7 @@ class Study(Part):
         # Last, so that a grid of whole `data` does not undo it.
         changes |= {"grid": {**self.grid, **tried, HELD_OUT: (part.share,)}, "seeds": part.seeds}
         changes |= {"name": f"{self.name[:90]}-choosing", "output": str(self.folder / "choosing")}
-        choosing = self.model_copy(update={**changes, "budget": part.budget or self.budget})
-        choosing._is_choosing = True
-        return choosing
+        return self.model_copy(update={**changes, "budget": part.budget or self.budget, "is_choice": True})
 
     def cells(self, chosen: "Choices | None" = None) -> tuple["Cell", ...]:
         """Every cell of the grid, seeds innermost.
@@ -180,7 +188,7 @@ class Study(Part):
         faults += [
             f"grid: {_said(cell.setting)} and {_said(first[cell.name].setting)} are the same run; leave one of them out"
             for cell in cells
-            if cell is not first[cell.name] and not self._is_choosing
+            if cell is not first[cell.name] and not self.is_choice
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -197,7 +205,8 @@ class Study(Part):
             raise ValueError("; ".join(faults))
         for number, part in enumerate(recipe.students):
             _changed(data["students"][number], chosen.get(choice_key(variant, part.name, setting), {}))
-        if self._is_choosing and recipe.data.path is not None and "validation" not in recipe.data.splits:
+        # The study holds out the default validation rows of data without a split of this name.
+        if self.is_choice and recipe.data.path is not None and "validation" not in recipe.data.splits:
             set_field(data, "data.keep_validation", True)
         return Recipe.parse(data, self.recipe)
 
@@ -261,20 +270,6 @@ class Cell:
     def names_of(self, student: str) -> set[str]:
         """The names by which a student of this cell can be referred to."""
         return {self.method(student), student, *([self.variant] if self.variant else [])}
-
-
-def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]) -> Recipe:
-    """The recipe with other lengths of training.
-
-    Args:
-        recipe: The recipe.
-        lengths: For each student by name, its `steps` or its `epochs`.
-    """
-    students = []
-    for part in recipe.students:
-        own = {key: value for key, value in part.training.items() if key not in LENGTHS}
-        students.append(part.model_copy(update={"training": {**own, **lengths[part.name]}}))
-    return recipe.model_copy(update={"students": tuple(students)})
 
 
 _NAMES = "use up to 100 letters, digits, `_`, `.` and `-`, the last two not at the start"

@@ -1,4 +1,4 @@
-"""The parts of a study: budgets, further tasks, the choice of settings, and the calculation of power."""
+"""The parts of a study: budgets and lengths of training, further tasks, the choice of settings, and power."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from causalkd.recipe.overrides import LENGTHS
 from causalkd.recipe.part import MOST_ROWS, MOST_STEPS, Part
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import Listed, LocalPath, Seed
@@ -146,3 +147,17 @@ class PowerPart(Part):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+
+def with_length(recipe: Recipe, lengths: Mapping[str, Mapping[str, float | int]]) -> Recipe:
+    """The recipe with other lengths of training.
+
+    Args:
+        recipe: The recipe.
+        lengths: For each student by name, its `steps` or its `epochs`.
+    """
+    students = []
+    for part in recipe.students:
+        own = {key: value for key, value in part.training.items() if key not in LENGTHS}
+        students.append(part.model_copy(update={"training": {**own, **lengths[part.name]}}))
+    return recipe.model_copy(update={"students": tuple(students)})

@@ -38,7 +38,8 @@ class Upload(NamedTuple):
     licensed: bool
     """Whether the card names a licence."""
     changed: tuple[str, ...] = ()
-    """What of the run was not as it was made when it was measured; report and card say so."""
+    """A sentence for each of the run's data, teacher, settings and alignment that had changed when it was measured; the
+    report and the card name them too."""
 
     def lines(self) -> list[str]:
         """The files that would be sent, one per line, with their sizes."""
@@ -129,8 +130,8 @@ def _checked(folder: RunFolder, repo: str, student: str | None, seed: int | None
 
 
 def _check_report(folder: RunFolder, name: str, seed: int) -> tuple[str, ...]:
-    """Refuses a report that is about other students, or another alignment, than those in the folder; what of the run
-    was not as it was made when it was measured.
+    """Refuses a report that is about other students, or another alignment, than those in the folder; gives
+    the changes with which the run was measured.
     """
     report = VerificationReport.read(folder.report)
     faults = []

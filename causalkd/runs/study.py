@@ -23,7 +23,8 @@ from causalkd.files.whole_files import write_whole
 from causalkd.processes.processes import all_processes
 from causalkd.recipe.overrides import LENGTHS
 from causalkd.recipe.sections import DataPart
-from causalkd.recipe.study import Cell, Study, with_length
+from causalkd.recipe.study import Cell, Study
+from causalkd.recipe.study_parts import with_length
 from causalkd.reporting.study_choice import as_changes, choices
 from causalkd.reporting.study_formats import write_table
 from causalkd.reporting.study_measures import ALIGNED, OTHER, CellResult
@@ -36,7 +37,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import data_of
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.source_files import changed_sources
-from causalkd.runs.study_cells import StudyFolder, Tell, attempted, cell_result, check_folder, record_failure
+from causalkd.runs.study_cells import StudyFolder, Tell, attempted, cell_result, opened, record_failure
 from causalkd.task_types import Task
 from causalkd.verification.measures.metrics import reported
 
@@ -79,10 +80,8 @@ def run_study(
             f"{count} processes were launched as one job, and would train different cells as if they were one; call "
             "each worker of a study by itself, without a launcher such as torchrun"
         )
-    folder, tell = StudyFolder(study.folder), tell or (lambda line: None)
-    _check(study, folder)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    write_whole(folder.path / "study.yaml", study.to_yaml(defaults=False))
+    _check(study)
+    folder, tell = opened(study), tell or (lambda line: None)
     chosen: tuple[Choice, ...] = ()
     if study.choose is not None:
         chosen = choices(study, run_study(study.choosing(), retry_failed=retry_failed, tell=tell))
@@ -111,8 +110,8 @@ def _tell_of_failures(folder: StudyFolder, cells: Sequence[Cell], tell: Tell) ->
         tell(f"{failed} of {len(cells)} cells failed in an earlier call and are left; --retry-failed runs them again")
 
 
-def _check(study: Study, folder: StudyFolder) -> None:
-    """Refuses, before anything is trained, tasks that do not exist or share a name, and a folder that is not a study's.
+def _check(study: Study) -> None:
+    """Refuses, before anything is trained, tasks that do not exist or share a name, and a choice that is impossible.
 
     Raises:
         ValueError: One of these.
@@ -135,7 +134,6 @@ def _check(study: Study, folder: StudyFolder) -> None:
         names.add((task.name, part.split))
     if study.choose is not None:
         _check_choice(study)
-    check_folder(study)
 
 
 def _check_choice(study: Study) -> None:
@@ -173,8 +171,8 @@ def _refuse_changed(folder: StudyFolder, cells: Sequence[Cell]) -> None:
     others = _of_other_files(folder, cells)
     if others:
         raise ValueError(
-            f"in {folder.path} {others} Their figures cannot stand in one table with new ones; put the files back, or "
-            "choose another `output`"
+            f"in {folder.path} {others} Their figures cannot stand in one table with new ones; put the files back, "
+            "with CAUSALKD_DATA as it was, or choose another `output`"
         )
 
 
@@ -199,9 +197,7 @@ def read_study(study: Study) -> StudyTable:
     Raises:
         ValueError: The study cannot be used, or the folder holds something else or another study.
     """
-    folder, chosen = StudyFolder(study.folder), ()
-    check_folder(study)
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder, chosen = opened(study), ()
     if study.choose is not None:
         choosing = study.choosing()
         table, tried = read_study(choosing), StudyFolder(choosing.folder)

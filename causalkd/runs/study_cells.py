@@ -7,12 +7,12 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from causalkd.errors import read_yaml
 from causalkd.files.disk_faults import disk_fault
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
@@ -20,6 +20,7 @@ from causalkd.recipe.study import Cell, Study
 from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.distill import distill
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.lock import Occupied, is_occupied
 from causalkd.runs.study_measurements import is_measured, measure_further, read_further
 from causalkd.verification.results.report import VerificationReport
 
@@ -27,35 +28,6 @@ Tell = Callable[[str], None]
 _FULL = 2**20
 """If fewer bytes than this are left on the disk, any failure of a cell may be due to that, and is not recorded as the
 cell's result."""
-
-OWN = frozenset({"cells", "cells.jsonl", "choosing", "failures", "locks", "teachers", "step_costs.json", "seconds.csv"})
-OWN |= {f"{name}.{ending}" for name in ("table", "study") for ending in ("json", "csv", "md", "yaml", "html", "svg")}
-"""The entries that a study writes into its folder."""
-
-
-def check_folder(study: Study) -> None:
-    """Refuses a folder of something else, or of a study of another recipe, whose table would be replaced.
-
-    Raises:
-        ValueError: It is one of these.
-    """
-    path, file = study.folder, study.folder / "study.yaml"
-    # Another worker may be writing the study's file, whose draft begins with a dot.
-    entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    holds = path.is_file() or any(not name.startswith(".") for name in entries - OWN)
-    if holds and not file.is_file():
-        raise ValueError(f"{path} holds something that is not a study; choose another `output`")
-    found = read_yaml(file) if file.is_file() else None
-    before = found.get("recipe") if isinstance(found, dict) else study.recipe
-    # Where there are cells of this study, it is the same one, whose recipe has moved. Those in which settings are
-    # chosen are looked for too, because the chosen ones give the study's own cells other names.
-    if before != study.recipe and not any(
-        cell.recipe.folder.is_dir() for each in (study, study.choosing()) for cell in each.cells()
-    ):
-        raise ValueError(
-            f"{path} holds a study of the recipe {before!r}, and this one is of {study.recipe!r}; choose another "
-            f"`name` or `output`, or, to go on there, write this recipe into {file}"
-        )
 
 
 @dataclass(frozen=True)
@@ -94,15 +66,53 @@ class StudyFolder:
         return self.failure(cell).is_file() or (run.report.is_file() and is_measured(study, run))
 
 
+def opened(study: Study) -> StudyFolder:
+    """The folder of a study, made if it is not there, with the study's file; one that says the same stays as it is,
+    since it may be the user's own, with remarks.
+
+    Raises:
+        ValueError: The folder holds something else, or a study of another recipe, whose table would be replaced.
+    """
+    path, file = study.folder, study.folder / "study.yaml"
+    # Looked at before the file is read: another worker writes that first, by a draft that begins with a dot.
+    is_used = path.is_file() or (path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()))
+    before = _read(file)
+    # A recipe may have moved: where there are cells of this study, it is the same one. Those in which settings are
+    # chosen are looked for too, because the chosen ones give the study's own cells other names.
+    if (before is None or before.recipe != study.recipe) and not any(
+        cell.recipe.folder.is_dir() for each in (study, study.choosing()) for cell in each.cells()
+    ):
+        if before is not None:
+            raise ValueError(
+                f"{path} holds a study of the recipe {before.recipe!r}, and this one is of {study.recipe!r}; choose "
+                f"another `name` or `output`, or, to go on there, write this recipe into {file}"
+            )
+        if is_used:
+            raise ValueError(f"{path} holds something that is not a study; choose another `output`")
+    path.mkdir(parents=True, exist_ok=True)
+    if before != study:
+        write_whole(file, study.to_yaml(defaults=False))
+    return StudyFolder(path)
+
+
+def _read(file: Path) -> Study | None:
+    """The study that a file describes; None if it describes none."""
+    with suppress(ValueError):
+        return Study.read(file)
+    return None
+
+
 def attempted(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> bool:
-    """Runs a cell, unless another worker holds it; whether this worker did."""
+    """Runs a cell, unless another worker holds it, or any process works in its folder; whether this worker did."""
     try:
         with folder.lock(cell.name):
             if folder.is_settled(cell, study):
                 return True
+            if is_occupied(cell.recipe.folder):
+                return False
             _run(study, folder, cell, tell)
             return True
-    except Timeout:
+    except (Timeout, Occupied):
         return False
 
 
@@ -116,6 +126,8 @@ def _run(study: Study, folder: StudyFolder, cell: Cell, tell: Tell) -> None:
         if not run.report.is_file():
             distill(cell.recipe, teachers=folder.teachers, tell=tell)
         measure_further(study, run)
+    except Occupied:  # since it was looked at
+        raise
     except Exception as error:  # of any kind: it is the cell's result, and the other cells go on
         record_failure(folder, cell, error, tell)
     else:

@@ -108,8 +108,8 @@ class TrainedRun:
 
 
 def _accepted(folder: RunFolder) -> tuple[str, ...]:
-    """What of a run is not as it was made and was accepted on purpose, as its report says."""
-    with suppress(ValueError):  # without a report that can be read, nothing was
+    """The changes with which a run was measured on purpose, as its report lists them: a sentence for each."""
+    with suppress(ValueError):  # A run without a report that can be read was not measured with any.
         measured_on = VerificationReport.read(folder.report).measured_on
         return () if measured_on is None else measured_on.changed
     return ()

@@ -1,5 +1,6 @@
 """Strict YAML: short numbers, keys once, and bounds that hold before anything large is made."""
 
+import math
 import time
 from typing import Any
 
@@ -22,6 +23,9 @@ LONG = "a: &a " + "x" * 1_000_000 + "\nb: [" + "*a, " * 100 + "]"
         ("1.5e2", 150.0),
         (".5e1", 5.0),
         ("7", 7),
+        ("+0", 0),
+        ("01.5", 1.5),
+        (".inf", math.inf),
         ("1e", "1e"),
         ("'1e4'", "1e4"),
         ("08", "08"),
@@ -34,7 +38,8 @@ def test_numbers_are_numbers(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["1e4", "010", "1:30", "1.5e2", 1e-7, "no", True, {"b": [1], "a": "x: y"}, "2024-01-02", None]
+    "value",
+    ["1e4", "010", "1:30", "0x1F", "2024_01", "1.5e2", 1e-7, "no", True, {"b": [1], "a": "x: y"}, "2024-01-02", None],
 )
 def test_what_is_written_is_read_back(value: Any) -> None:
     found = load_text(dump_text(value))
@@ -59,10 +64,17 @@ def test_what_is_written_is_read_back(value: Any) -> None:
         pytest.param("[1, 2]: 3", "line 1: found unhashable key", id="unhashable"),
         pytest.param("a: " + "9" * 5000, "line 1: Exceeds the limit", id="a number of 5,000 digits"),
         pytest.param("b: 1\na: 2024-13-45", "line 2: month must be in 1..12; correct the YAML", id="no month"),
-        pytest.param("a: 1\nb: 010", "line 2: 010 would be read as a number that begins with 0 in base 8", id="octal"),
+        pytest.param("a: 1\nb: 010", "line 2: 010 would be read as 8; write numbers", id="octal"),
         pytest.param("{-07: 1}", "line 1: -07 would be read as", id="octal key"),
-        pytest.param("a: 1:30", "line 1: 1:30 would be read as digits with colons in base 60", id="base 60"),
+        pytest.param("a: 1:30", "line 1: 1:30 would be read as 90", id="base 60"),
         pytest.param("a: [1:30.5]", "line 1: 1:30.5 would be read as", id="base 60 with a fraction"),
+        pytest.param(
+            "a: 0x1F", "line 1: 0x1F would be read as 31; write numbers like 12 or 1.5, and put text", id="base 16"
+        ),
+        pytest.param("a: -0b11", "line 1: -0b11 would be read as -3", id="base 2"),
+        pytest.param("name: 2024_01", "line 1: 2024_01 would be read as 202401", id="underscores"),
+        pytest.param("a: 1_0.5", "line 1: 1_0.5 would be read as 10.5", id="underscores and a fraction"),
+        pytest.param("a: !!int [1]", "line 1: expected a scalar node, but found sequence", id="no number"),
         pytest.param("a: [1\nb: 2", "line 2: expected ',' or ']', but got ':'; correct the YAML there", id="no YAML"),
         pytest.param("a: \0", "special characters are not allowed", id="null"),
         pytest.param("a: \0", "; leave that character out", id="null's advice"),

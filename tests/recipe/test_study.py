@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from causalkd.files.strict_yaml import dump_text
 from causalkd.recipe.study import Study, choice_key
 
 ALIGNMENT = {
@@ -145,6 +146,20 @@ def test_settings_are_chosen_in_a_study_of_its_own_on_the_training_examples(tmp_
     assert choosing.folder == study.folder / "choosing"
     assert all(cell.recipe.data.heldout_share is None for cell in study.cells())
     assert _study(tmp_path).choosing() == _study(tmp_path)
+
+
+@pytest.mark.parametrize("budget", [{"steps": 3}, {"block_forwards": 1000}])
+def test_the_study_that_chooses_settings_is_read_back_from_its_file_with_the_same_cells(
+    tmp_path: Path, budget: dict[str, Any]
+) -> None:
+    rows = {"path": str(tmp_path / "rows.csv"), "kind": "classification"}
+    grid = {"data": [{**rows, "seed": seed} for seed in (0, 1)], "students.*.training.steps": [5, 9]}
+    study = _study(tmp_path, grid=grid, choose={"fields": RATES, "budget": budget})
+    choosing, file = study.choosing(), tmp_path / "choosing.yaml"
+    file.write_text(dump_text(choosing.model_dump(mode="json", exclude_defaults=True)))
+    again = Study.load(file)
+    assert again == choosing and again.cells() == choosing.cells()
+    assert all(cell.recipe.data.keep_validation for cell in again.cells())
 
 
 def test_what_is_chosen_is_of_one_student_in_one_setting(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from causalkd.reporting.study_measures import CellResult
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.source_files import SOURCES
 from causalkd.runs.study import read_study, run_study
-from causalkd.runs.study_cells import StudyFolder, check_folder
+from causalkd.runs.study_cells import StudyFolder, opened
 from causalkd.verification.results.report import VerificationReport
 from tests.small_study import VARIANTS, begun, kill_while_it_runs, small_study, tables_of, worker_of
 
@@ -82,7 +82,7 @@ def test_two_workers_share_a_folder_and_run_no_cell_twice(whole: Study, tmp_path
 
 def test_a_worker_waits_for_the_cells_of_another(whole: Study, tmp_path: Path) -> None:
     study = small_study(tmp_path)
-    held = StudyFolder(study.folder).lock(study.cells()[0].name)
+    held = opened(study).lock(study.cells()[0].name)
     with held:
         worker = worker_of(study)
         others = {cell.name for cell in study.cells()[1:]}
@@ -165,10 +165,57 @@ def test_finished_cells_of_other_files_are_refused_beside_new_ones(
     assert re.search(said, read_study(study).budget) and re.search(said, (study.folder / "table.md").read_text())
 
 
+@pytest.mark.parametrize("name", ["table.csv", "study.html", "cells/notes.txt"])
+def test_what_lies_in_the_folder_is_not_replaced_without_a_study_beside_it(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "out" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("the user's own")
+    for text in (None, "- a list\n"):
+        if text is not None:
+            (tmp_path / "out" / "study.yaml").write_text(text)
+        for call in (run_study, read_study):
+            with pytest.raises(ValueError, match="out holds something that is not a study"):
+                call(small_study(tmp_path))
+    assert file.read_text() == "the user's own" and (tmp_path / "out" / "study.yaml").read_text() == "- a list\n"
+
+
+def test_a_worker_that_comes_while_another_one_opens_the_folder_takes_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, read = small_study(tmp_path), Study.read
+
+    def meanwhile(file: Path) -> Study:
+        monkeypatch.undo()
+        with pytest.raises(ValueError, match="neither a file nor YAML"):
+            read(file)
+        opened(study)
+        raise ValueError("the file was not there when this worker looked")
+
+    monkeypatch.setattr(Study, "read", meanwhile)
+    assert opened(study).path == study.folder
+
+
+def test_a_table_without_a_cell_is_followed_by_a_run(tmp_path: Path) -> None:
+    study = small_study(tmp_path, choose={"fields": {"training.learning_rate": [1e-3, 1e-2]}, "share": 0.25})
+    read_study(study)
+    assert opened(study).path == study.folder and opened(study.choosing()).path == study.folder / "choosing"
+
+
+def test_a_file_of_the_study_that_says_the_same_keeps_its_remarks(tmp_path: Path) -> None:
+    study = small_study(tmp_path, output=str(tmp_path))
+    file = tmp_path / "study.yaml"
+    file.write_text(text := f"# a remark\n{file.read_text()}")
+    opened(study)
+    assert file.read_text() == text
+    opened(study.model_copy(update={"seeds": (0, 1, 2)}))
+    assert Study.load(file).seeds == (0, 1, 2)
+
+
 def test_a_study_of_another_recipe_leaves_the_table_that_is_there(tmp_path: Path) -> None:
     table = tmp_path / "out" / "table.md"
     table.parent.mkdir()
-    write_whole(table.with_name("study.yaml"), "name: small\nrecipe: quickstart-lm\n")
+    other = "name: small\nrecipe: quickstart-lm\n"
+    write_whole(table.with_name("study.yaml"), other)
     table.write_text("the table of the other")
     study = small_study(tmp_path)
     for call in (run_study, read_study):
@@ -179,7 +226,8 @@ def test_a_study_of_another_recipe_leaves_the_table_that_is_there(tmp_path: Path
     assert set(read_study(study).failures.values()) == {"it is not finished"}
     choosing = small_study(tmp_path, choose={"fields": {"training.learning_rate": [1e-3, 1e-2]}, "share": 0.25})
     study.cells()[0].recipe.folder.rmdir()
+    write_whole(table.with_name("study.yaml"), other)
     with pytest.raises(ValueError, match="a study of the recipe"):
-        check_folder(choosing)
+        opened(choosing)
     choosing.choosing().cells()[0].recipe.folder.mkdir(parents=True)  # its own cells go by the settings that are chosen
-    check_folder(choosing)
+    opened(choosing)

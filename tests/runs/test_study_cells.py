@@ -11,8 +11,9 @@ from safetensors import SafetensorError
 from typer.testing import CliRunner
 
 from causalkd.cli import app
+from causalkd.runs.folder.lock import is_occupied, locked
 from causalkd.runs.study import run_study
-from causalkd.runs.study_cells import StudyFolder, cell_result, record_failure
+from causalkd.runs.study_cells import StudyFolder, attempted, cell_result, opened, record_failure
 from tests.small_study import VARIANTS, begun, small_study
 
 
@@ -43,6 +44,20 @@ def test_a_failing_cell_is_reported_and_the_others_go_on(tmp_path: Path) -> None
     folder.failure(failed[0]).write_text("{")
     with pytest.raises(ValueError, match=r"is damaged: .*; delete it, and the study runs the cell again"):
         cell_result(study, folder, failed[0])
+
+
+def test_a_cell_in_whose_folder_a_process_works_is_left_for_later(tmp_path: Path) -> None:
+    study, told = small_study(tmp_path, seeds=[0], variants={"kd": VARIANTS["kd"]}), []
+    folder, (cell,) = opened(study), study.cells()
+    cell.recipe.folder.mkdir(parents=True)
+    with locked(cell.recipe.folder):
+        assert is_occupied(cell.recipe.folder) and not attempted(study, folder, cell, told.append)
+        with pytest.MonkeyPatch.context() as patch:  # as where it comes between the look and the run
+            patch.setattr("causalkd.runs.study_cells.is_occupied", lambda path: False)
+            assert not attempted(study, folder, cell, told.append)
+    assert told == [f"{cell.name} begins"] and not folder.failure(cell).exists()
+    assert not is_occupied(cell.recipe.folder) and attempted(study, folder, cell, told.append)
+    assert told[-1] == f"{cell.name} is finished"
 
 
 def _raised(error: Exception, cause: Exception | None) -> Exception:

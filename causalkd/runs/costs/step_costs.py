@@ -12,8 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from causalkd.recipe.recipe import Recipe
 from causalkd.recipe.sections import StudentPart
-from causalkd.recipe.study import with_length
-from causalkd.recipe.study_parts import BudgetPart
+from causalkd.recipe.study_parts import BudgetPart, with_length
 from causalkd.runs.costs.plan import planned
 from causalkd.runs.costs.step_flops import compares
 from causalkd.runs.setup.data import longest_row

@@ -31,8 +31,8 @@ def other_kind(path: Path) -> str | None:
         return f"{path} holds a study; {table}. The runs of its cells are in {path / 'cells'}"
     if RunFolder(folder.replaced).recipe.is_file():
         return (
-            f"the run in {path} is set aside in {folder.replaced}, for a call that was to replace it; the same call "
-            f"goes on, and `causalkd verify {path}` takes the run back"
+            f"a call with --overwrite was stopped before its new run began, and the earlier run lies in "
+            f"{folder.replaced}. The same call begins the new run; `causalkd verify {path}` puts the earlier one back"
         )
     return f"{path} does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"
 

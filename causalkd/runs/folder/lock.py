@@ -19,18 +19,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Occupied(ValueError):
+    """Another process is working in a folder."""
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keeps other processes out of the folder, which must exist; a process that is killed releases it.
 
     Raises:
-        ValueError: Another process is working in the folder; the message says which, and on which host.
+        Occupied: Another process is working in the folder; the message says which, and on which host.
     """
     lock = FileLock(path / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(
+        raise Occupied(
             f"{_worker(path)} is working in {path}; wait until it is done, stop it, or choose another folder"
         ) from None
     try:
@@ -52,24 +56,47 @@ def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable
 
     @wraps(function)
     def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
-        folder = RunFolder(Path(path))
-        aside = RunFolder(
-            folder.replaced
-        )  # what a killed call was to replace, which comes back where nobody is at work
-        if not (folder.recipe.is_file() or aside.recipe.is_file()):  # the function itself reports that this is no run
+        with alone_in(path):
             return function(path, *args, **options)
-        processes = all_processes()
-        with ExitStack() as held:
-
-            def hold() -> None:
-                held.enter_context(locked(Path(path)))
-
-            processes.in_first(hold)
-            found = function(path, *args, **options)
-            processes.wait()  # until no process reads the folder
-            return found
 
     return alone
+
+
+@contextmanager
+def alone_in(path: str | Path) -> Iterator[None]:
+    """The same for a part of a function; does nothing where there is no run, which the function itself reports.
+
+    Raises:
+        Occupied: Another process is working in the folder.
+    """
+    folder = RunFolder(Path(path))
+    # A run that a killed call had set aside comes back when the folder is locked.
+    aside = RunFolder(folder.replaced)
+    if not (folder.recipe.is_file() or aside.recipe.is_file()):
+        yield
+        return
+    processes = all_processes()
+    with ExitStack() as held:
+
+        def hold() -> None:
+            held.enter_context(locked(Path(path)))
+
+        processes.in_first(hold)
+        yield
+        processes.wait()  # until no process reads the folder
+
+
+def is_occupied(path: Path) -> bool:
+    """Whether another process, or this one, is working in a folder."""
+    if not (path / LOCK).is_file():
+        return False
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _worker(path: Path) -> str:

@@ -15,6 +15,7 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.folder.stages import differences, goals
 from causalkd.runs.setup.data import Data
 from causalkd.runs.setup.source_files import (
+    RECIPE,
     SOURCES,
     outputs_digest,
     outputs_of,
@@ -24,7 +25,7 @@ from causalkd.runs.setup.source_files import (
 )
 
 SPLITS = ("train", "heldout")
-_CHECKPOINTS, _PROCESSES, _RECIPE, _OVERWRITES = "checkpoints", "processes", "recipe", "overwrites"
+_CHECKPOINTS, _PROCESSES, _OVERWRITES = "checkpoints", "processes", "overwrites"
 
 _OTHERS = {OUTPUTS: "the outputs are of another teacher, or keep another number of predictions (--top-k),"}
 
@@ -55,7 +56,7 @@ def write_identity(
         **outputs_of(recipe),
         _PROCESSES: processes,
         _OVERWRITES: overwrites,
-        _RECIPE: recipe.model_dump(mode="json"),
+        RECIPE: recipe.model_dump(mode="json"),
     }
     write_whole(folder.data, json.dumps(made_with, indent=1, ensure_ascii=False))
 
@@ -93,7 +94,7 @@ def recipe_as_made(folder: RunFolder, kind: type[Recipe] | type[FinetuneRecipe])
     Raises:
         ValueError: The record, or recipe.yaml, cannot be read.
     """
-    kept = read_record(folder).get(_RECIPE)
+    kept = read_record(folder).get(RECIPE)
     if kept is None:
         return kind.load(folder.recipe)
     with record_readable(folder):

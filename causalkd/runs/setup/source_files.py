@@ -6,7 +6,7 @@ data for its finished runs; the digests cost one reading of the files.
 
 import json
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.data import data_of
 from causalkd.training.precomputed import described_outputs
 
-SOURCES = "files"
-"""The key of the record in a run's `data.json`."""
+SOURCES, RECIPE = "files", "recipe"
+"""The keys of these digests and of the recipe in a run's `data.json`."""
+_OF_A_TASK = "data.task"
 _OF_A_TOKENIZER = ("tokenizer*", "vocab*", "merges*", "*.model", "special_tokens_map.json", "added_tokens.json")
 _OF_WEIGHTS = ("config.json", "*.safetensors", "*.bin", "*.gguf")
 
@@ -63,7 +64,7 @@ def data_files(part: DataPart) -> dict[str, list[Path]]:
     if part.task is not None:
         spec = TASKS.get(part.task)
         local = [local_file(spec, split) for split in spec.splits] if spec is not None else []
-        return {"data.task": sorted({found[0] for found in local if found is not None})}
+        return {_OF_A_TASK: sorted({found[0] for found in local if found is not None})}
     own, local = data_of(part), find_files(str(part.path))
     if isinstance(own, str) or not local or declares_splits(str(part.path)):
         return {"data.path": local}
@@ -86,13 +87,28 @@ def digests_of(files: Mapping[str, list[Path]]) -> dict[str, str]:
 def changed_sources(folder: RunFolder, recipe: Recipe | FinetuneRecipe) -> list[str]:
     """The keys of the recipe whose files have changed since the run was made; empty if the run has no record.
 
+    Files that the same name stands for only now are such a change: the run was made from the hub. So are files of a
+    named task that are gone, since its rows would now come from the hub; other files that are gone can only be missed.
+
     Raises:
         ValueError: The record, or a file that the recipe names, cannot be read.
     """
     with record_readable(folder):
-        before = dict(read_record(folder).get(SOURCES, {}))
-    changed = [key for key, digest in source_digests(recipe).items() if before.get(key, digest) != digest]
+        record = read_record(folder)
+        before = dict(record.get(SOURCES, {}))
+    now = source_digests(recipe) if SOURCES in record else {}
+    new = _same_names(record, recipe) & (now.keys() - before.keys())
+    gone = {_OF_A_TASK} & (before.keys() - now.keys())
+    changed = [key for key in (*now, *gone) if before.get(key) != now.get(key) and key in {*before, *new}]
     return changed + (["alignment"] if isinstance(recipe, Recipe) and _is_realigned(folder, recipe) else [])
+
+
+def _same_names(record: Mapping[str, Any], recipe: Recipe | FinetuneRecipe) -> set[str]:
+    """The keys that name the same in a recipe and in the one of a run's record."""
+    as_made = recipe
+    with suppress(ValueError):  # a recipe of another version; what has changed in it is found elsewhere
+        as_made = type(recipe).parse(record[RECIPE]) if RECIPE in record else recipe
+    return {_OF_A_TASK} | {key for key, _ in {*named_inputs(recipe)} & {*named_inputs(as_made)}}
 
 
 def read_record(folder: RunFolder) -> dict[str, Any]:

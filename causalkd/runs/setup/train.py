@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import TrainerState
 
+from causalkd.errors import few
 from causalkd.files.manifest import write_manifest
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
@@ -16,6 +17,7 @@ from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.recipe.sections import TrainingPart
 from causalkd.runs.folder.checkpoints import CheckpointManifests, TrainingCost, resumable
 from causalkd.runs.folder.layout import RunFolder
+from causalkd.runs.folder.measured_files import forget
 from causalkd.runs.setup.interruption import Stopping
 from causalkd.training.compute import BlockForwards
 from causalkd.training.trainer import DistillationTrainer
@@ -49,6 +51,9 @@ def finish_training(
             tell(f"{name}: {metric} was never a finite number, so the last weights are kept and not the best ones")
         folder.cost(name).parent.mkdir(exist_ok=True)
         write_whole(folder.cost(name), json.dumps(cost))
+        forgotten = forget(folder, {name, goal.name})
+        if forgotten and tell is not None:
+            tell(f"{name} was trained anew, so what was measured of the earlier one is deleted: {few(forgotten)}")
         put_in_place(trainer.student, folder, name, goal)
     trainer.accelerator.wait_for_everyone()
 

@@ -31,7 +31,7 @@ def test_every_kind_is_named_with_the_command_for_it(tmp_path: Path) -> None:
         (line, f"`causalkd report {line}` shows its table. Its runs are {line / 'distill' / 'a'}"),
         (begun, "holds an unfinished pipeline; continue it with the same `causalkd pipeline` call"),
         (study, f"`causalkd study {study / 'study.yaml'} --table` shows its table"),
-        (aside, f"the run in {aside} is set aside in {aside / 'replaced'}, for a call that was to replace it"),
+        (aside, f"the earlier run lies in {aside / 'replaced'}. The same call begins the new run; `causalkd ver"),
         (run / "report.json", f"is a file; name the folder of a run: {run}"),
         (tmp_path / "nowhere", "does not hold a run (there is no recipe.yaml); `causalkd distill RECIPE` makes one"),
     ):

@@ -12,7 +12,7 @@ from causalkd.recipe.sections import DataPart
 from causalkd.runs.folder.inputs import OUTPUTS, check_inputs_outside
 from causalkd.runs.folder.layout import RunFolder
 from causalkd.runs.setup.provenance import checkpoints_of
-from causalkd.runs.setup.source_files import SOURCES, changed_sources, data_files, source_digests
+from causalkd.runs.setup.source_files import RECIPE, SOURCES, changed_sources, data_files, source_digests
 from causalkd.training.precomputed import write_index
 
 ALIGNMENT = "name: one\npositions: {policy: all}\npairs: [{name: one, teacher: [{layer: 1}], student: [{layer: 0}]}]\n"
@@ -92,6 +92,32 @@ def test_registered_tasks_are_compared_by_their_files(tmp_path: Path, monkeypatc
     (tmp_path / "RTE").mkdir()
     (tmp_path / "RTE" / "train.tsv").write_text("rows")
     assert data_files(DataPart(task="rte")) == {"data.task": [tmp_path / "RTE" / "train.tsv"]}
+
+
+def test_files_that_a_run_was_made_without_or_whose_rows_the_hub_has_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, rows = _recipe(tmp_path), tmp_path / "RTE" / "train.tsv"
+    recipe = recipe.model_copy(update={"data": DataPart(task="rte"), "output": str(tmp_path / "of the hub")})
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    folder = _made(recipe)
+    assert changed_sources(folder, recipe) == []
+    rows.parent.mkdir()
+    rows.write_text("rows")
+    assert changed_sources(folder, recipe) == ["data.task"]
+    recipe = recipe.model_copy(update={"output": str(tmp_path / "of files")})
+    folder = _made(recipe)
+    assert changed_sources(folder, recipe) == []
+    monkeypatch.delenv("CAUSALKD_DATA")
+    assert changed_sources(folder, recipe) == ["data.task"]
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "config.json").write_text("{}")
+    part = recipe.students[0].model_copy(update={"layers": None, "model": str(tmp_path / "student")})
+    monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path))
+    assert changed_sources(folder, others := recipe.model_copy(update={"students": (part,)})) == ["students.one.model"]
+    made = {**json.loads(folder.data.read_text()), RECIPE: recipe.model_dump(mode="json")}
+    folder.data.write_text(json.dumps(made))
+    assert changed_sources(folder, others) == [], "another recipe, which is compared elsewhere"
 
 
 def test_only_files_of_splits_are_compared(tmp_path: Path) -> None:

@@ -27,7 +27,14 @@ def test_the_model_the_cost_and_nothing_else_stay(tmp_path: Path) -> None:
         recipe, recipe.training, data, learner, task_only(), teacher=None, alignment=None,
         name="model", seed=0, folder=folder.work("model-seed0"), metrics=folder.metrics,
     )  # fmt: skip
-    finish_training(trainer, folder, "model-seed0", folder.model(recipe, 0), None)
+    earlier, told = [tmp_path / f"evaluations/{name}-planted-validation.json" for name in ("model", "seed1")], []
+    for file in earlier:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}")
+    finish_training(trainer, folder, "model-seed0", folder.model(recipe, 0), told.append)
+    assert [file.exists() for file in earlier] == [False, True]
+    said = "what was measured of the earlier one is deleted: evaluations/model-planted-validation.json"
+    assert told == [f"model-seed0 was trained anew, so {said}"]
     assert damage(folder.path / "model") is None
     cost = json.loads(folder.cost("model-seed0").read_text())
     # Two blocks, each row of 8 batches of 8 counted three times, as a trained block is.
