@@ -5,7 +5,6 @@ FOLDER/MODEL/MRPC.tsv    a line `index<TAB>prediction` for each row, numbered an
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 from causalkd.data.tasks.glue_tests import glue_test, unlabelled_rows
@@ -14,10 +13,9 @@ from causalkd.data.tasks.registry import task_spec
 from causalkd.models.head_labels import label_names
 from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.runs.evaluation.evaluation_task import EvaluationTask, data_trained_on
-from causalkd.runs.evaluation.stored import evaluation_folder
+from causalkd.runs.evaluation.stored import StaysTheSame, evaluation_folder
 from causalkd.runs.evaluation.tasks import evaluation_batches, subjects_of
 from causalkd.runs.folder.layout import write_whole
-from causalkd.runs.folder.lock import alone_in
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.verification.measures.task_metrics import choices
 
@@ -43,39 +41,35 @@ def write_submission(
     """
     test = glue_test(task)
     spec, wanted = task_spec(test.task or task), EvaluationTask.of(test.task or task)
-    folder, written = evaluation_folder(origin, out) / FOLDER, []
+    run, folder, written = StaysTheSame(origin), evaluation_folder(origin, out) / FOLDER, []
     trained = data_trained_on(origin)
     max_length = max_length or (None if trained is None else trained.max_length)
-    with nullcontext() if out is not None else alone_in(origin):
-        for name, model, tokenizer in subjects_of(origin, wanted):
-            allowed = min(tokenizer.model_max_length, most_tokens(model.model))
-            if max_length is not None and max_length > allowed:
-                raise ValueError(
-                    f"max_length {max_length} is more than the {allowed} tokens that {name} takes; give less"
-                )
-            rows = unlabelled_rows(task, tokenizer, max_length or min(USUAL_LENGTH, allowed))
-            made = rows.tokenised
-            examples = Examples(made.examples, spec.kind, spec.labels, spec.metric, rows.origin, made.truncated)
-            batches = evaluation_batches(examples, tokenizer, batch_size)
-            found = [value for batch in choices(model, batches) for value in batch.tolist()]
-            if spec.kind == "classification":
-                found = _as_handed_in(
-                    found, [label.casefold() for label in label_names(model)], spec.labels, test.by_name
-                )
-            else:
-                found = _scores(found, name)
-            numbered = zip(rows.numbers, found, strict=True)
-            lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in numbered)]
-            file = folder / name / test.submission
-            text = "\n".join(lines) + "\n"
-            if out is not None and file.is_file() and file.read_text(encoding="utf-8") != text:  # another model's
-                raise ValueError(f"{file} holds other predictions; name another folder with `out`, or delete that file")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, text)
-            written.append(file)
-            if tell is not None:
-                tell(f"{file}: predictions for {examples.summary()}")
-        return written
+    for name, model, tokenizer in subjects_of(origin, wanted):
+        allowed = min(tokenizer.model_max_length, most_tokens(model.model))
+        if max_length is not None and max_length > allowed:
+            raise ValueError(f"max_length {max_length} is more than the {allowed} tokens that {name} takes; give less")
+        rows = unlabelled_rows(task, tokenizer, max_length or min(USUAL_LENGTH, allowed))
+        made = rows.tokenised
+        examples = Examples(made.examples, spec.kind, spec.labels, spec.metric, rows.origin, made.truncated)
+        batches = evaluation_batches(examples, tokenizer, batch_size)
+        found = [value for batch in choices(model, batches) for value in batch.tolist()]
+        if spec.kind == "classification":
+            found = _as_handed_in(found, [label.casefold() for label in label_names(model)], spec.labels, test.by_name)
+        else:
+            found = _scores(found, name)
+        numbered = zip(rows.numbers, found, strict=True)
+        lines = ["index\tprediction", *(f"{number}\t{value}" for number, value in numbered)]
+        file = folder / name / test.submission
+        text = "\n".join(lines) + "\n"
+        if out is not None and file.is_file() and file.read_text(encoding="utf-8") != text:  # another model's
+            raise ValueError(f"{file} holds other predictions; name another folder with `out`, or delete that file")
+        run.check()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, text)
+        written.append(file)
+        if tell is not None:
+            tell(f"{file}: predictions for {examples.summary()}")
+    return written
 
 
 def _scores(values: list[float], name: str) -> list[float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from causalkd.files.refusals import refused
 from causalkd.files.whole_files import write_whole
+from causalkd.runs.folder.layout import RunFolder
 from causalkd.verification.measures.metrics import LabelPredictions
 from causalkd.verification.results.finite import finite_or_none
 
@@ -30,6 +31,31 @@ def evaluation_folder(origin: str | Path, out: str | Path | None) -> Path:
 def origin_of(origin: str | Path) -> str:
     """The full path of a measured model or run, or its name on the hub."""
     return str(Path(origin).resolve()) if Path(origin).exists() else str(origin)
+
+
+class StaysTheSame:
+    """Notes which run is in a folder, so that nothing measured on it is written into one that has taken its place.
+
+    Several evaluations may work on one run at a time, so they do not lock its folder.
+    """
+
+    def __init__(self, origin: str | Path) -> None:
+        self._recipe = RunFolder(Path(origin)).recipe
+        self._written = self._stamp()
+
+    def check(self) -> None:
+        """Raises ValueError if the run has been begun anew, or another has taken its place."""
+        if self._stamp() != self._written:
+            raise ValueError(
+                f"the run in {self._recipe.parent} was begun anew while it was measured, so nothing more is written "
+                "there; measure it again when it is finished"
+            )
+
+    def _stamp(self) -> tuple[int, int] | None:
+        if not self._recipe.is_file():
+            return None
+        found = self._recipe.stat()
+        return found.st_ino, found.st_mtime_ns
 
 
 def model_name(origin: str | Path) -> str:

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,10 +24,9 @@ from causalkd.models.hooks.model_inputs import most_tokens
 from causalkd.models.load import load_model
 from causalkd.processes.processes import ALONE, Processes, all_processes
 from causalkd.runs.evaluation.evaluation_task import EvaluationTask, data_trained_on
-from causalkd.runs.evaluation.stored import evaluation_folder, files_for, model_name, origin_of, write
+from causalkd.runs.evaluation.stored import StaysTheSame, evaluation_folder, files_for, model_name, origin_of, write
 from causalkd.runs.folder.kinds import other_kind
 from causalkd.runs.folder.layout import RunFolder
-from causalkd.runs.folder.lock import alone_in
 from causalkd.runs.setup.prepare import build_masking
 from causalkd.runs.setup.progress_bars import no_bars_in_logs
 from causalkd.runs.setup.tokenizers import completed, with_padding
@@ -75,30 +73,30 @@ def evaluate_task(
 
     Raises:
         ValueError: The task, split or model does not exist, the model's head is for another task, a file to write
-            holds another measurement, or another process is working in the folder of the run that is written to.
+            holds another measurement, or the run is begun anew meanwhile.
     """
-    with nullcontext() if out is not None else alone_in(origin):  # where the files go into the folder of a run
-        wanted, processes = EvaluationTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
-        wanted.check_split(split)
-        _check_scoring(wanted, stride, one_mask_a_row)
-        folder, subjects = evaluation_folder(origin, out), list(subjects_of(origin, wanted))
-        chosen = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row or None}
-        facts = {"task": wanted.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
-        facts |= {"data": wanted.settings()} | ({} if out is None else {"of": origin_of(origin)})
-        files, rows = files_for([name for name, _, _ in subjects], facts, folder, overwrite=overwrite), []
-        for name, model, tokenizer in subjects:
-            allowed = min(tokenizer.model_max_length, most_tokens(model.model))
-            fitted = wanted.for_labels_of(label_names(model))
-            examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
-            examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
-            batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
-            answers, metrics = measured(model, batches, examples, processes)
-            known = {"model": name, **facts, **described(examples, answers), "metrics": metrics}
-            rows.append({**known, "file": f"{files[name].name}.json"})
-            processes.in_first(partial(write, files[name], answers, model.task, known))
-            if tell is not None and processes.is_first:
-                tell(_line(name, wanted.name, split, metrics, examples))
-        return rows
+    wanted, processes = EvaluationTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
+    wanted.check_split(split)
+    _check_scoring(wanted, stride, one_mask_a_row)
+    run, folder, subjects = StaysTheSame(origin), evaluation_folder(origin, out), list(subjects_of(origin, wanted))
+    chosen = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row or None}
+    facts = {"task": wanted.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
+    facts |= {"data": wanted.settings()} | ({} if out is None else {"of": origin_of(origin)})
+    files, rows = files_for([name for name, _, _ in subjects], facts, folder, overwrite=overwrite), []
+    for name, model, tokenizer in subjects:
+        allowed = min(tokenizer.model_max_length, most_tokens(model.model))
+        fitted = wanted.for_labels_of(label_names(model))
+        examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
+        examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
+        batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
+        answers, metrics = measured(model, batches, examples, processes)
+        known = {"model": name, **facts, **described(examples, answers), "metrics": metrics}
+        rows.append({**known, "file": f"{files[name].name}.json"})
+        run.check()
+        processes.in_first(partial(write, files[name], answers, model.task, known))
+        if tell is not None and processes.is_first:
+            tell(_line(name, wanted.name, split, metrics, examples))
+    return rows
 
 
 def _check_scoring(task: EvaluationTask, stride: int | None, one_mask_a_row: bool) -> None:

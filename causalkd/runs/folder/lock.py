@@ -56,34 +56,23 @@ def working_alone(function: Callable[Concatenate[str | Path, P], R]) -> Callable
 
     @wraps(function)
     def alone(path: str | Path, *args: P.args, **options: P.kwargs) -> R:
-        with alone_in(path):
+        folder = RunFolder(Path(path))
+        # A run that a killed call had set aside comes back when the folder is locked.
+        aside = RunFolder(folder.replaced)
+        if not (folder.recipe.is_file() or aside.recipe.is_file()):  # the function itself reports that this is no run
             return function(path, *args, **options)
+        processes = all_processes()
+        with ExitStack() as held:
+
+            def hold() -> None:
+                held.enter_context(locked(Path(path)))
+
+            processes.in_first(hold)
+            found = function(path, *args, **options)
+            processes.wait()  # until no process reads the folder
+            return found
 
     return alone
-
-
-@contextmanager
-def alone_in(path: str | Path) -> Iterator[None]:
-    """The same for a part of a function; does nothing where there is no run, which the function itself reports.
-
-    Raises:
-        Occupied: Another process is working in the folder.
-    """
-    folder = RunFolder(Path(path))
-    # A run that a killed call had set aside comes back when the folder is locked.
-    aside = RunFolder(folder.replaced)
-    if not (folder.recipe.is_file() or aside.recipe.is_file()):
-        yield
-        return
-    processes = all_processes()
-    with ExitStack() as held:
-
-        def hold() -> None:
-            held.enter_context(locked(Path(path)))
-
-        processes.in_first(hold)
-        yield
-        processes.wait()  # until no process reads the folder
 
 
 def is_occupied(path: Path) -> bool:

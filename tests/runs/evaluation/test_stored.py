@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from causalkd.runs.evaluation.stored import evaluation_folder, files_for, model_name, origin_of
+from causalkd.files.whole_files import write_whole
+from causalkd.runs.evaluation.stored import StaysTheSame, evaluation_folder, files_for, model_name, origin_of
 
 FACTS: dict[str, Any] = {"task": "own", "split": "test", "data": {"given": {"path": "a.csv", "labels": ("no", "yes")}}}
 
@@ -56,3 +57,19 @@ def test_a_checkpoint_is_named_by_its_folder_wherever_it_is_called_from(
     for given in ("..", "../", Path("../.."), "../../kd-seed0", "org/kd-seed0"):
         assert model_name(given) == (tmp_path.name if given == Path("../..") else "kd-seed0")
     assert model_name(".") == model_name("") == "below"
+
+
+def test_nothing_is_written_of_a_run_that_was_begun_anew_meanwhile(tmp_path: Path) -> None:
+    StaysTheSame(tmp_path / "a-checkpoint").check()
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text("name: x")
+    begun = StaysTheSame(run)
+    begun.check()
+    run.rename(tmp_path / "aside")
+    with pytest.raises(ValueError, match=r"the run in .*run was begun anew while it was measured"):
+        begun.check()
+    run.mkdir()
+    write_whole(run / "recipe.yaml", "name: x")
+    with pytest.raises(ValueError, match="measure it again when it is finished"):
+        begun.check()

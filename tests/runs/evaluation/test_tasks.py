@@ -17,14 +17,10 @@ from typer.testing import CliRunner
 from causalkd.cli import app
 from causalkd.data.tasks.loading import Examples
 from causalkd.models.hooks.hooked_model import HookedModel
-from causalkd.recipe.finetune import FinetuneRecipe
-from causalkd.runs.evaluation.glue_submission import write_submission
 from causalkd.runs.evaluation.tasks import evaluate_task, evaluation_batches
-from causalkd.runs.folder.lock import Occupied, locked
 from causalkd.verification.results.report import VerificationReport
 from tests.data.tiny_tokenizers import WORDS, bert_like, gpt2_like
 from tests.oracles import squad_rules
-from tests.runs.test_finetune import RECIPE
 from tests.shrunk import FinishedRun
 from tests.tiny import tiny
 
@@ -72,18 +68,6 @@ def test_predictions_do_not_depend_on_the_other_rows_of_a_batch_whatever_side_a_
     (both,) = evaluation_batches(examples, tokenizer, 2)
     alone = [model.run(batch.inputs).logits for batch in evaluation_batches(examples, tokenizer, 1)]
     torch.testing.assert_close(model.run(both.inputs).logits, torch.cat(alone))
-
-
-def test_nothing_is_measured_into_the_folder_of_a_run_in_which_a_process_works(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "recipe.yaml").write_text(FinetuneRecipe.parse(RECIPE).to_yaml())
-    with locked(run):
-        for measure, task in ((evaluate_task, "planted"), (write_submission, "rte")):
-            with pytest.raises(Occupied, match=r"is working in .*run; wait until it is done"):
-                measure(run, task)
-            with pytest.raises(ValueError, match=r"the run in .* is unfinished"):
-                measure(run, task, out=tmp_path / "elsewhere")
 
 
 def test_rows_are_cut_to_what_a_model_takes_that_counts_positions_from_padding(tmp_path: Path) -> None:
