@@ -205,6 +205,7 @@ class Alignment(BaseModel):
 
         This makes pyvene know every architecture that TransformerLens knows, so `pyvene.IntervenableModel` takes them.
         It intervenes on all pairs at once. If it could not separate the pairs otherwise, each becomes a pyvene group.
+        Raises ValueError for `hook_attn_out` and `hook_mlp_out`, which go by architecture: a config knows none.
         """
         from causalkd.alignment.pyvene.architectures import teach_pyvene, write_config
 

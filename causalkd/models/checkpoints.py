@@ -1,9 +1,12 @@
 """The location of a checkpoint and its own description, read before any weight."""
 
+import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from causalkd.errors import few
 from causalkd.files.refusals import json_fault, refused
@@ -137,8 +140,22 @@ def _check_written(file: Path) -> None:
     values = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(values.get("model_type", ""), str):
         raise ValueError(f"`model_type` is {values['model_type']!r}, but must be a name")
-    if faults := beyond_bounds(values):
+    if faults := beyond_bounds(_of_its_type(values)):
         raise ValueError("; ".join(faults))
+
+
+def _of_its_type(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that its type of model has; a configuration may hold others, such as the size of a data set."""
+    kind = values.get("model_type", "")
+    known = _fields(CONFIG_MAPPING[kind]) if kind in CONFIG_MAPPING else set[str]()
+    return {name: value for name, value in values.items() if name in known}
+
+
+def _fields(kind: type[PreTrainedConfig]) -> set[str]:
+    """The names of a configuration's values and, since older files give these beside them, of those of its parts."""
+    of_parts: Any = kind.sub_configs  # a mapping, which its type hides
+    parts = [part for part in of_parts.values() if issubclass(part, PreTrainedConfig)]
+    return {*inspect.signature(kind).parameters, *kind.attribute_map}.union(*map(_fields, parts))
 
 
 def _check_values(config: PreTrainedConfig) -> None:

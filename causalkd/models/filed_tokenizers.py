@@ -15,12 +15,6 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 WORDS = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
 _OF_A_TOKENIZER = ("tokenizer*", "vocab*", "merges*", "*.model", "*.tiktoken")
-# The settings of both files that say how text is changed before it is split: the name in each.
-_IN_BOTH = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
 _PROBES = (
     "The Quick brown FOX doesn't jump; it's 12 or 3456789 feet (99.5%)!",
     "  two spaces,   three, and one at the end ",
@@ -62,9 +56,9 @@ def as_filed(found: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenize
     entries, named, known = filed.get_vocab(), filed.special_tokens_map, found.special_tokens_map
     further = {name: word for name, word in known.items() if name not in named and isinstance(word, str)}
     filed.add_special_tokens({name: word for name, word in further.items() if word in entries})
-    if _split_alike(found, filed):
+    if split_alike(found, filed):
         return found
-    _refuse_contradictions(folder)
+    _refuse_contradictions(folder, filed)
     filed.name_or_path = found.name_or_path
     warnings.warn(
         f"transformers makes of {folder / WORDS} a {type(found).__name__}, which splits text otherwise than that file "
@@ -80,24 +74,51 @@ def _has_a_way_of_its_own(tokenizer: PreTrainedTokenizerBase) -> bool:
     return isinstance(tokenizer, PreTrainedTokenizerFast) and type(tokenizer) is not PreTrainedTokenizerFast
 
 
-def _split_alike(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> bool:
+def split_alike(
+    first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase, *, special_tokens: bool = False
+) -> bool:
+    """Whether two tokenizers make the same of a few texts and of the entries of the second.
+
+    Args:
+        first: A tokenizer.
+        second: Another one.
+        special_tokens: Whether the tokens that they add to a text count too, such as one at its beginning.
+    """
     entries = sorted(second.get_vocab())
     texts = (*_PROBES, " ".join(entries[:: len(entries) // _MOST_ENTRIES + 1]))
     made = (
-        [each(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts] for each in (first, second)
+        [each(text, add_special_tokens=special_tokens, verbose=False)["input_ids"] for text in texts]
+        for each in (first, second)
     )
     return next(made) == next(made)
 
 
-def _refuse_contradictions(folder: Path) -> None:
-    """Refuses settings that both files give, and give differently: either may be the one that was meant."""
+def _refuse_contradictions(folder: Path, filed: PreTrainedTokenizerFast) -> None:
+    """Refuses settings that say otherwise than what the other file does: either may be the one that was meant."""
     file = folder / SETTINGS
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    normalizer = json.dumps(json.loads((folder / WORDS).read_text(encoding="utf-8")).get("normalizer"))
-    for name, stored in _IN_BOTH.items():
+    for name, done in _changes(filed).items():
         given = settings.get(name)
-        if isinstance(given, bool) and f'"{stored}": {json.dumps(not given)}' in normalizer:
+        if isinstance(given, bool) and given != done:
             raise ValueError(
-                f"{SETTINGS} says `{name}`: {json.dumps(given)}, and the normalizer of {WORDS} `{stored}`: "
-                f"{json.dumps(not given)}; let both say what the tokenizer was trained with"
+                f"{SETTINGS} says `{name}`: {json.dumps(given)}, but {WORDS} does {'so' if done else 'not'} when it "
+                "splits text; let both say what the tokenizer was trained with"
             )
+
+
+def _changes(tokenizer: PreTrainedTokenizerFast) -> dict[str, bool]:
+    """Whether a tokenizer changes text before it looks for its entries, by the name of the setting that asks for it."""
+    backend = tokenizer.backend_tokenizer
+    before, between = backend.normalizer, backend.pre_tokenizer
+
+    def changed(text: str) -> str:
+        return text if before is None else before.normalize_str(text)
+
+    letter = changed("a")
+    pieces = letter if between is None else "".join(piece for piece, _ in between.pre_tokenize_str(letter))
+    return {
+        "do_lower_case": changed("A") == letter,
+        "strip_accents": changed("\u00e9") == changed("e"),
+        "tokenize_chinese_chars": len(changed("猫犬").split()) > 1,
+        "add_prefix_space": pieces.casefold() != "a",
+    }

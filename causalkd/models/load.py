@@ -80,7 +80,7 @@ def load_model(
             complete_padding(model, tokenizer.pad_token_id)
     _let_end_token_learn(model, tokenizer)
     loaded = HookedModel(model, tokenizer, task=task, role=role)
-    check_unused(loaded, keys, str(name))
+    check_unused(loaded, keys, str(name), new_head=new_head)
     self_test(loaded)
     if role == "student":
         move_to(loaded, model.device, trainable(model.dtype))

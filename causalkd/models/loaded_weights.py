@@ -124,7 +124,7 @@ def check_lacking(model: PreTrainedModel, keys: LoadedKeys, name: str, task: Tas
         )
 
 
-def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
+def check_unused(model: HookedModel, keys: LoadedKeys, name: str, *, new_head: bool) -> None:
     """Refuses a model whose blocks, or whose layers outside them, are not all that the checkpoint has of them.
 
     Weights of other heads and of other stacks are left out silently.
@@ -133,6 +133,7 @@ def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
         model: The model as it was loaded.
         keys: By which weights it differs from its checkpoint.
         name: The checkpoint's name in messages.
+        new_head: Whether the head is to be new, so that weights of the checkpoint's own may be left out.
 
     Raises:
         ValueError: The checkpoint has further blocks, or further weights of a block or layer; says which.
@@ -142,6 +143,7 @@ def check_unused(model: HookedModel, keys: LoadedKeys, name: str) -> None:
     blocks = model.adapter.translate_transformer_lens_path("blocks")
     starts = (f"{blocks}.", f"{blocks.removeprefix(prefix)}.")
     layers = {name for name, module in model.model.named_modules() if _has_weights_alone(module)}
+    layers = {name for name in layers if name.startswith(prefix) or not new_head}
     layers |= {name.removeprefix(prefix) for name in layers}
     if model.model.config.to_dict().get("quantization_config"):
         return  # its codes come with scales, which transformers reads in its own ways

@@ -9,6 +9,8 @@ from transformers import Trainer
 
 from causalkd.models.hooks.eval_mode import evaluating
 from causalkd.models.hooks.hooked_model import HookedModel
+from causalkd.training.sharding import not_finite
+from causalkd.training.term_sums import DIVERGED
 
 
 class EvaluatingTrainer(Trainer):
@@ -29,11 +31,21 @@ class EvaluatingTrainer(Trainer):
         self._share_entries()
         if self._measure is None or eval_dataset is not None:
             return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        self.check_weights()  # before the measure meets outputs that are not finite
         with evaluating([self.student]):
             metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._measure().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def check_weights(self) -> None:
+        """Refuses a student with weights that are not finite numbers.
+
+        Raises:
+            ValueError: A weight is not a finite number.
+        """
+        if spoilt := not_finite(self.student.model):
+            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, are not finite. {DIVERGED}")
 
     def _share_entries(self) -> None:
         # Before every step and evaluation: another training of this teacher may have shared other entries since.

@@ -80,7 +80,12 @@ def whole_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 def not_finite(model: torch.nn.Module) -> list[str]:
     """The names of weights of a model, sharded or not, that are not finite; every process must call it."""
-    return [name for name, weight in model.named_parameters() if not whole(weight).isfinite().all()]
+    return [name for name, weight in model.named_parameters() if not _is_finite(whole(weight))]
+
+
+def _is_finite(values: Tensor) -> bool:
+    # torch does not say it of numbers of eight bits.
+    return bool((values.float() if values.dtype.itemsize == 1 else values).isfinite().all())
 
 
 def _is_asked(args: TrainingArguments) -> bool:

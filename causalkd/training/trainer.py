@@ -32,8 +32,8 @@ from causalkd.training.gradient_reset import GradientReset
 from causalkd.training.objective_parameters import ObjectiveParameters
 from causalkd.training.repeatable import repeatable, seeded
 from causalkd.training.restored_weights import restore_rest
-from causalkd.training.sharding import is_sharded, not_finite, whole_weights
-from causalkd.training.term_sums import DIVERGED, TermSums, Unlogged, check_finite
+from causalkd.training.sharding import is_sharded, whole_weights
+from causalkd.training.term_sums import TermSums, Unlogged, check_finite
 from causalkd.training.trainer_checks import (
     check_compiled,
     check_given,
@@ -228,15 +228,6 @@ class DistillationTrainer(EvaluatingTrainer):
     def terms_so_far(self) -> dict[str, float]:
         """The sum of every term over this process's micro-batches since the last log."""
         return self._sums.totals()
-
-    def check_weights(self) -> None:
-        """Refuses a student with weights that are not finite numbers.
-
-        Raises:
-            ValueError: A weight is not a finite number.
-        """
-        if spoilt := not_finite(self.student.model):
-            raise ValueError(f"{len(spoilt)} weights, such as {spoilt[0]}, are not finite. {DIVERGED}")
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer with the objectives' parameters added; a given one that lacks them is refused."""

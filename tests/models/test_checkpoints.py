@@ -197,6 +197,21 @@ def test_a_faulty_value_of_a_configuration_is_told_with_its_file(
     assert told in str(caught.value) and str(tmp_path / "config.json") in str(caught.value)
 
 
+def test_only_sizes_of_the_type_of_model_have_bounds(saved: Path, tmp_path: Path) -> None:
+    config = json.loads((saved / "bert-classification" / "config.json").read_text())
+    notes = {"dataset_size": 10**12, "corpus": {"hidden_pages": 10**9}}
+    (tmp_path / "config.json").write_text(json.dumps({**config, **notes}))
+    assert read_config(tmp_path).dataset_size == 10**12
+    for settings, key in (
+        ({"model_type": "gpt2", "hidden_size": 10**9}, "hidden_size"),
+        ({"model_type": "gemma3", "text_config": {"hidden_size": 10**9}}, "text_config.hidden_size"),
+        ({"model_type": "qwen2_vl", "num_hidden_layers": 10**9}, "num_hidden_layers"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+        with pytest.raises(ValueError, match=f"`{key}` is 1000000000, but at most"):
+            read_config(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "null", "[" * 5000])
 def test_a_configuration_of_another_kind_is_told_with_its_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)

@@ -82,12 +82,49 @@ def test_a_tokenizer_of_another_kind_than_transformers_makes(tmp_path: Path) -> 
 
 def test_two_files_that_contradict_each_other(tmp_path: Path) -> None:
     write(tmp_path, "bert", cased_pieces(), do_lower_case=True)
-    told = "tokenizer_config.json says `do_lower_case`: true, and the normalizer of tokenizer.json `lowercase`: false"
+    told = "tokenizer_config.json says `do_lower_case`: true, but tokenizer.json does not when it splits text; let both"
     with pytest.raises(ValueError, match=re.escape(told)):
         find_tokenizer(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
     found = find_tokenizer(tmp_path)
     assert found is not None and type(found).__name__ == "BertTokenizer" and found.tokenize("Hello") == ["Hello"]
+
+
+def lower_case_in_steps() -> Tokenizer:
+    made = cased_pieces()
+    steps = [normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()]
+    made.normalizer = normalizers.Sequence(steps)  # type: ignore[arg-type]
+    return made
+
+
+def bytes_after_a_space() -> Tokenizer:
+    made = bytes_in_lower_case()
+    made.normalizer, made.pre_tokenizer = None, pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore
+    return made
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tokenizer", "settings", "told"),
+    [
+        ("bert", lower_case_in_steps(), {"do_lower_case": False}, "`do_lower_case`: false, but tokenizer.json does so"),
+        (
+            "bert",
+            lower_case_in_steps(),
+            {"do_lower_case": True, "strip_accents": False},
+            "`strip_accents`: false, but tokenizer.json does so",
+        ),
+        ("bert", cased_pieces(), {"tokenize_chinese_chars": False}, "`tokenize_chinese_chars`: false, but"),
+        ("gpt2", bytes_after_a_space(), {"add_prefix_space": False}, "`add_prefix_space`: false, but tokenizer.json"),
+        ("gpt2", bytes_in_lower_case(), {"add_prefix_space": True}, "`add_prefix_space`: true, but tokenizer.json"),
+    ],
+    ids=["lower case", "accents", "Chinese", "space before", "no space before"],
+)
+def test_whatever_changes_text_can_contradict_the_settings(
+    model_type: str, tokenizer: Tokenizer, settings: dict[str, bool], told: str, tmp_path: Path
+) -> None:
+    write(tmp_path, model_type, tokenizer, **settings)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        find_tokenizer(tmp_path)
 
 
 def test_a_tokenizer_of_the_hub_is_compared_with_the_file_that_was_stored(

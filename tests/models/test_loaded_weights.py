@@ -95,6 +95,14 @@ def test_a_checkpoint_of_more_blocks_than_its_configuration(saved: Path, tmp_pat
         load_model(given, task="classification", role="student", new_head=True)
 
 
+def test_a_head_of_another_task_is_no_part_of_a_new_one(tmp_path: Path) -> None:
+    """Both heads of a Llama have one name, and that of tags has a bias too."""
+    hooked("llama", "token_classification").save_pretrained(tmp_path)
+    load_model(tmp_path, task="classification", role="student", new_head=True)
+    with pytest.raises(ValueError, match=r"score\.bias, for which a LlamaForSequenceClassification"):
+        load_model(tmp_path, task="classification", role="student")
+
+
 def test_weights_of_blocks_that_the_configuration_turns_off(tmp_path: Path) -> None:
     def with_biases(weights: Weights) -> Weights:
         return weights | {"model.layers.0.self_attn.q_proj.bias": torch.zeros(32)}
@@ -147,9 +155,9 @@ def test_what_is_read_says_by_which_weights_it_differs(saved: Path) -> None:
     with pytest.raises(ValueError, match="which the masked_lm head needs"):
         check_lacking(model, keys, "it", "masked_lm", new_head=False)
     check_lacking(model, keys, "it", "masked_lm", new_head=True)
-    check_unused(hooked("bert", "masked_lm"), keys, "it")
+    check_unused(hooked("bert", "masked_lm"), keys, "it", new_head=True)
     head, tables = "cls.predictions.transform.dense.scale", ("bert.embeddings.position_ids", "cls.predictions.version")
-    check_unused(hooked("bert", "masked_lm"), LoadedKeys((), tables), "it")
+    check_unused(hooked("bert", "masked_lm"), LoadedKeys((), tables), "it", new_head=False)
     for key in ("bert.encoder.layer.9.x", head, "bert.embeddings.LayerNorm.scale", "embeddings.word_embeddings.bias"):
         with pytest.raises(ValueError, match=f"it has the weights {key}, for which"):
-            check_unused(hooked("bert", "masked_lm"), LoadedKeys((), (key, *tables)), "it")
+            check_unused(hooked("bert", "masked_lm"), LoadedKeys((), (key, *tables)), "it", new_head=False)

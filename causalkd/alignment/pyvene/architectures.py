@@ -16,6 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from causalkd.alignment.basis import Basis, orthonormal
 from causalkd.models.adapters import TableAdapter, adapter_for, is_known
 from causalkd.models.hooks.find_hook_points import find_hook_points
+from causalkd.models.hooks.hook_names import BY_ARCHITECTURE
 from causalkd.models.hooks.hook_points import HookPoint
 
 with contextlib.redirect_stdout(io.StringIO()):
@@ -77,7 +78,18 @@ def read_config(config: PretrainedConfig | Mapping[str, Any] | Sequence[Any]) ->
 
 
 def write_config(sites: Sequence[Mapping[str, Any]]) -> PretrainedConfig:
-    """The `IntervenableConfig` of some sites, given as their fields and a `group_key` each."""
+    """The `IntervenableConfig` of some sites, given as their fields and a `group_key` each.
+
+    Raises:
+        ValueError: A site has a name that goes by architecture, which a config does not know.
+    """
+    for site in sites:
+        meant = BY_ARCHITECTURE.get(site["component"])
+        if meant is not None:
+            raise ValueError(
+                f"blocks.{site['layer']}.{site['component']} is another tensor in some architectures, and a pyvene "
+                f"config is for any; write `component: {meant}`, the output of the sublayer's last linear map"
+            )
     # pyvene takes a type, or an intervention, for all sites or for none.
     typed = any(site["basis"] is not None for site in sites)
     return pyvene.IntervenableConfig([_written(site, typed) for site in sites])

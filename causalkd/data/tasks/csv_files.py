@@ -1,7 +1,11 @@
-"""The names of the columns of CSV and TSV files, after a check that every row has a value for each of them."""
+"""The names of the columns of CSV and TSV files, after a check that every row has a value for each of them.
+
+In both, quotes around a value are no part of it, and a quote in a value that has them is written twice.
+"""
 
 import csv
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -44,6 +48,8 @@ def columns_of_files(paths: Sequence[Path], separator: str) -> tuple[list[str], 
                     "same columns: correct or remove one"
                 )
             has_rows = _check_rows(file, reader, len(names)) or has_rows
+        if separator == "\t":
+            _tell_of_quotes(file)
     return headers[paths[0]], has_rows
 
 
@@ -86,6 +92,28 @@ def _check_rows(file: Path, reader: Any, width: int) -> bool:
             "quotes, and correct these lines"
         )
     return found
+
+
+def _tell_of_quotes(file: Path) -> None:
+    """Warns of quotes that nothing in their value needs, if other values of the column have none: they may be text."""
+    quoted, plain = dict[str, tuple[int, str]](), set[str]()
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        names = next(opened, "").rstrip("\r\n").split("\t")
+        for number, line in enumerate(opened, 2):
+            values = line.rstrip("\r\n").split("\t")
+            for name, value in zip(names, values, strict=True) if len(values) == len(names) else ():
+                if len(value) > 1 and value[0] == value[-1] == '"' and '"' not in value[1:-1]:
+                    quoted.setdefault(name, (number, value))
+                elif value.strip() and value[0] != '"':
+                    plain.add(name)
+    for name in quoted.keys() & plain:
+        number, value = quoted[name]
+        warnings.warn(
+            f"{file}, line {number}: the quotes around {value[:60]} are read as those of the file, and are no part of "
+            f"the text, but other values of column {name!r} have none. If they are part of it, write them twice and in "
+            'quotes, """so""", or convert the file to JSON Lines',
+            stacklevel=2,
+        )
 
 
 def refuse_swallowed_lines(rows: "Dataset", paths: Sequence[Path]) -> None:

@@ -27,8 +27,8 @@ _HOOKS: dict[str, str] = {
     "attn.hook_z": "attention_value_output",
     "hook_z": "attention_value_output",
 }
-# These go by architecture: a site keeps them, and a model knows whether they are at one of its hook points.
-_BY_ARCHITECTURE: dict[str, str] = {hook: component for component, hook in ADDED.items()}
+BY_ARCHITECTURE: dict[str, str] = {hook: component for component, hook in ADDED.items()}
+"""Names that go by architecture: a site keeps them, and a model knows whether they are at one of its hook points."""
 
 
 class Hook(NamedTuple):
@@ -47,7 +47,7 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
     if name == "embed.hook_out":
         return Hook(0, "token_embedding")
     parts = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    component = None if parts is None else _HOOKS.get(parts[2], parts[2] if parts[2] in _BY_ARCHITECTURE else None)
+    component = None if parts is None else _HOOKS.get(parts[2], parts[2] if parts[2] in BY_ARCHITECTURE else None)
     if parts is None or component is None:
         return None
     if unit == "h.pos" and component == "attention_value_output":
@@ -57,7 +57,7 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
 
 def component_fault(component: str, layer: int | None) -> str | None:
     """The fault of a component name that is given with a layer, with the nearest valid name; None if it is valid."""
-    if component in (*COMPONENTS, *CARRIED_COMPONENTS, *_BY_ARCHITECTURE):
+    if component in (*COMPONENTS, *CARRIED_COMPONENTS, *BY_ARCHITECTURE):
         return None
     hook = read_hook_name(component)
     if hook is not None:
@@ -65,7 +65,7 @@ def component_fault(component: str, layer: int | None) -> str | None:
     valid = list(COMPONENTS)
     if "." in component:
         number = re.search(r"\d+", component)
-        hooks = (*_HOOKS, *_BY_ARCHITECTURE)
+        hooks = (*_HOOKS, *BY_ARCHITECTURE)
         valid = ["embed.hook_out", *(f"blocks.{number[0] if number else 0}.{hook}" for hook in hooks)]
     return f"{component!r} is not a component; {nearest(component, valid)}"
 
@@ -113,9 +113,9 @@ def component_of(component: str, layer: int, hook_points: Iterable[HookPoint], a
     Raises:
         ValueError: TransformerLens has such a name at a tensor that is not a hook point of this model.
     """
-    if component not in _BY_ARCHITECTURE:
+    if component not in BY_ARCHITECTURE:
         return component
-    meant, name = _BY_ARCHITECTURE[component], f"blocks.{layer}.{component}"
+    meant, name = BY_ARCHITECTURE[component], f"blocks.{layer}.{component}"
     of_layer = [each for each in hook_points if (each.component, each.layer) == (meant, layer)]
     if not of_layer or of_layer[0].synonym == name:
         return meant

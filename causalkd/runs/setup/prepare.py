@@ -1,5 +1,6 @@
 """Builders of a recipe's objects: models, alignments, batches. The objects take flat arguments, never a recipe."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from causalkd.errors import nearest
 from causalkd.models.absent_teacher import AbsentTeacher
 from causalkd.models.checkpoints import has_head
 from causalkd.models.configs import make_config
+from causalkd.models.filed_tokenizers import split_alike
 from causalkd.models.hooks.hooked_model import HookedModel, Role
 from causalkd.models.load import load_model, model_from_config
 from causalkd.models.loading_options import named_options
@@ -83,8 +85,20 @@ def build_start(part: StudentPart, teacher: HookedModel, data: Data, seed: int) 
     if part.model is not None:
         new_head = not has_head(part.model, task)
         loaded = load_model(part.model, task=task, role="student", labels=data.labels, new_head=new_head, seed=seed)
-        return completed(loaded, data.tokenizer_of("student"))
+        return completed(_with_tokenizer(loaded, data.tokenizer_of("student"), part.name), data.tokenizer_of("student"))
     return student_from_teacher(teacher, layers=part.layers, every=part.every, width=part.width, seed=seed)
+
+
+def _with_tokenizer(student: HookedModel, read: PreTrainedTokenizerBase, name: str) -> HookedModel:
+    """The student with the tokenizer that makes its rows, if its own makes others: it is saved with what it learns."""
+    if student.tokenizer is not None and not split_alike(student.tokenizer, read, special_tokens=True):
+        warnings.warn(
+            f"the tokenizer of student {name!r} has the teacher's vocabulary, but makes other tokens of a text; the "
+            "student learns from the teacher's tokens, and is saved with the teacher's tokenizer",
+            stacklevel=2,
+        )
+        student.tokenizer = read
+    return student
 
 
 def _check_start(part: StudentPart, seed: int, outputs: Path) -> None:

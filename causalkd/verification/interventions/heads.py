@@ -28,9 +28,14 @@ def head_comparisons(
             for model, sites in ((teacher, pair.teacher), (student, pair.student))
         )
         if not (rows and columns):
-            lacking = teacher if columns else student
+            lacking = [
+                f"the {model.role} ({model.architecture})"
+                for model, found in ((teacher, rows), (student, columns))
+                if not found
+            ]
             warnings.warn(
-                f"pair {pair.name!r} is not in the table of heads: {lacking.architecture} has none in its layers",
+                f"pair {pair.name!r} is not in the table of heads: none are in the pair's layers of "
+                f"{' and of '.join(lacking)}",
                 stacklevel=2,
             )
         for ((t_layer, t), of_teacher), ((s_layer, s), of_student) in product(rows.items(), columns.items()):

@@ -149,7 +149,7 @@ def choices(
 ) -> list[Tensor]:
     """A model's choices, batch by batch, on the host. Costs one forward pass per batch; modes are unchanged."""
     with torch.no_grad(), evaluating([model]):
-        mine = (_read(model, batches[number]) for number in processes.share(len(batches)))
+        mine = (batches[number] for number in processes.share(len(batches)))
         return processes.together([predict(model, batch).choice.cpu() for batch in mine])
 
 
@@ -164,7 +164,7 @@ def right_rows(
     with torch.no_grad(), evaluating([model]):
         for number in processes.share(len(batches)):
             batch = _read(model, batches[number])
-            answers = _answers(model, batch, predict(model, batch), 0)
+            answers = _answers(model, batch, _predicted(model, batch)[1], 0)
             gold = answers.gold
             choice = spans(answers.choice) if model.task == "question_answering" else answers.choice
             right = (choice == gold).all(1) if gold.dim() == 2 else same(choice, gold, tolerance)
@@ -174,8 +174,8 @@ def right_rows(
 
 
 def predict(model: HookedModel, batch: Batch) -> Predictions:
-    """The predictions of one forward pass without intervention, at the positions that count."""
-    return _predicted(model, batch)[1]
+    """The predictions of one forward pass without intervention, at the positions that count in the model's tokens."""
+    return _predicted(model, _read(model, batch))[1]
 
 
 def _read(model: HookedModel, batch: Batch) -> Batch:

@@ -104,7 +104,7 @@ def learn_subspace(
     _check_fit(hook_point, rank, fit)
     for given, wanted in ((batches, targets), (heldout, heldout_targets)):
         _check_pairs(given, pair, wanted)
-    with evaluating([model]):
+    with torch.inference_mode(False), torch.enable_grad(), evaluating([model]):
         seen, unseen = (_prepare(model, hook_point, pair, given) for given in (batches, heldout))
         basis = _fit(model, hook_point, seen, targets, rank, fit)
         classes = len(label_names(model))

@@ -30,6 +30,13 @@ def _config(**fields: object) -> pyvene.IntervenableConfig:
     return Alignment(name="a", positions=PositionPolicy(policy="all"), pairs=(pair,)).to_pyvene()[0]
 
 
+@pytest.mark.parametrize(("name", "component"), [("hook_attn_out", "attention_output"), ("hook_mlp_out", "mlp_output")])
+def test_a_name_that_goes_by_architecture_is_refused(name: str, component: str):
+    """pyvene knows neither, and said only that the model has no attribute ''."""
+    with pytest.raises(ValueError, match=rf"blocks\.1\.{name} is another tensor in some.*`component: {component}`"):
+        _config(component=name)
+
+
 @pytest.mark.seconds
 def test_an_intervenable_model_takes_a_bert():
     model = tiny("bert", "masked_lm")

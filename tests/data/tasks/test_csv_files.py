@@ -59,3 +59,27 @@ def test_blank_lines_and_values_are_no_faults(tmp_path: Path) -> None:
     assert list(read_files([tmp_path / "a.csv"]).rows) == [{"text": "a", "label": ""}, {"text": "", "label": "x"}]
     (tmp_path / "b.csv").write_text("text,label\n\n  \n")
     assert columns_of_files([tmp_path / "b.csv"], ",") == (["text", "label"], False)
+
+
+def test_quotes_around_a_value_of_a_tsv_file_are_left_out_with_a_word(tmp_path: Path) -> None:
+    """In a file without quotes of its own, such as those of GLUE, they are a part of the text."""
+    file = tmp_path / "a.tsv"
+    file.write_text('text\tlabel\nit is\tx\n"it was"\tx\n')
+    with pytest.warns(UserWarning, match=r"a\.tsv, line 3: the quotes around \"it was\" are read as those of the file"):
+        assert read_files([file]).rows["text"][:] == ["it is", "it was"]
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('"text"\t"label"\n"it is"\t"x"\n"a\tb"\t"y"\n', ["it is", "a\tb"]),
+        ('text\tlabel\n"it is"\t1\n""\t2\n', ["it is", ""]),
+        ('text\tlabel\nsaid ""so""\tx\n"He said ""so"""\tx\n"""so"" it is"\tx\n"""so"""\ty\n', None),
+        ('text\tlabel\r\nit is\tx\r\n"a\tb"\ty\r\n', ["it is", "a\tb"]),
+    ],
+    ids=["all", "a column", "inside", "needed"],
+)
+def test_quotes_of_the_file_itself_need_no_word(tmp_path: Path, content: str, texts: list[str] | None) -> None:
+    (tmp_path / "a.tsv").write_bytes(content.encode())
+    found = read_files([tmp_path / "a.tsv"]).rows["text"][:]
+    assert found == (texts or ['said ""so""', 'He said "so"', '"so" it is', '"so"'])

@@ -1,6 +1,7 @@
 """Parts of a recipe become objects: data, models, alignments, batches."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
 
 from causalkd.data.batch import Batch
 from causalkd.data.pairs.collator import ExampleSet
@@ -88,6 +90,24 @@ def test_a_student_from_a_checkpoint_may_lack_the_head_and_the_tokenizer(
     student = build_student(_student(model=str(tmp_path)), teacher, data, 0)
     assert student.model.config.id2label == teacher.model.config.id2label
     assert student.tokenizer is data.tokenizer
+
+
+def test_a_student_is_saved_with_the_tokenizer_that_makes_its_rows(
+    teacher: HookedModel, data: Data, tmp_path: Path
+) -> None:
+    """Of one vocabulary both, but with nothing before and after a text in the student's own."""
+    model = planted_model()
+    own = copy.deepcopy(data.tokenizer)
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
+    for name, tokenizer in (("alike", data.tokenizer), ("other", own)):
+        model.model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"tokenizer of student 'a' has the teacher's vocabulary, but makes other"):
+        student = build_student(_student(model=str(tmp_path / "other")), teacher, data, 0)
+    assert student.tokenizer is data.tokenizer
+    with warnings.catch_warnings(action="error"):
+        student = build_student(_student(model=str(tmp_path / "alike")), teacher, data, 0)
+    assert student.tokenizer is not data.tokenizer
 
 
 def test_a_checkpoint_without_a_padding_id_gets_one(teacher: HookedModel, data: Data, tmp_path: Path) -> None:

@@ -69,6 +69,12 @@ def test_the_heads_of_every_layer_of_a_pair_are_compared(teacher):
 
 def test_a_pair_at_layers_without_heads_is_left_out():
     models = hybrid("CA", "teacher"), hybrid("CA", "student")
-    with pytest.warns(UserWarning, match="pair 'full_0' is not in the table of heads: Lfm2ForCausalLM has none in its"):
+    told = r"pair 'full_0' is not in the table of heads: none are in the pair's layers of "
+    of_teacher, of_student = (rf"the {role} \(Lfm2ForCausalLM\)" for role in ("teacher", "student"))
+    with pytest.warns(UserWarning, match=f"{told}{of_teacher} and of {of_student}$"):
         found = head_comparisons(*models, resolve(preset("full", 2, 2), *models))
     assert {(c.pair, c.teacher_layer, c.student_layer) for c in found} == {("full_1", 1, 1)}
+    models = hybrid("CA", "teacher"), hybrid("AC", "student")
+    with pytest.warns(UserWarning) as told_of:
+        assert head_comparisons(*models, resolve(preset("full", 2, 2), *models)) == ()
+    assert [str(each.message).split(" of the ")[-1].split()[0] for each in told_of] == ["teacher", "student"]

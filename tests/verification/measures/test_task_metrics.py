@@ -211,3 +211,12 @@ def test_a_model_that_gives_no_numbers_is_refused(task):
     for measured in (choices, right_rows, lambda *given: evaluate(*given, metric)):
         with pytest.raises(ValueError, match=r"\d+ of \d+ predictions of HookedModel\(Bert.*student.*not finite"):
             measured(student, batches)
+
+
+def test_a_student_with_tokens_of_its_own_is_given_these():
+    """Whichever of the two readings of a batch it is asked for."""
+    student = teacher_and_student("bert", "token_classification")[1]
+    read, other = _batches("token_classification")[:2]
+    both = replace(read, student=other)
+    assert torch.equal(predict(student, both).choice, predict(student, other).choice)
+    assert torch.equal(choices(student, [both])[0], predict(student, other).choice)

@@ -99,6 +99,15 @@ def test_the_model_is_left_as_it_was(setting):
     assert not any(module._forward_hooks for module in model.model.modules())
 
 
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_a_subspace_is_learned_whatever_a_caller_has_switched_off(setting, around):
+    model, pairs, heldout, (seen, unseen) = setting
+    targets = seen.counterfactual["bit"], unseen.counterfactual["bit"]
+    with around():
+        found = learn_subspace(model, 1, "bit", pairs, targets[0], heldout, targets[1], rank=1, fit=QUICK)
+    assert found.heldout >= 0.95
+
+
 def test_a_teacher_is_refused(setting):
     _, pairs, heldout, (seen, unseen) = setting
     targets = seen.counterfactual["bit"], unseen.counterfactual["bit"]
