@@ -43,7 +43,7 @@ class DataPart(Part):
     task: TaskName | None = "planted"
     """Name of a registered task (`planted`, `planted_lm`, `sst2`, `mnli`, `squad`, …); None with `path`."""
     path: LocalPath | None = None
-    """Instead of `task`: files, folder or hub name; CSV, TSV (quoted like CSV), JSON(L), Parquet, Arrow, text, CoNLL, SQuAD."""
+    """Instead of `task`: files, a folder or a hub name; CSV, TSV, JSON (Lines), Parquet, Arrow, text, CoNLL, SQuAD."""
     kind: Kind | None = None
     """The use of the rows of `path`, such as classification or text for a causal LM."""
     columns: Mapping[str, str | Listed[str]] = {}
