@@ -252,6 +252,7 @@ class DistillationTrainer(EvaluatingTrainer):
         self.state.best_model_checkpoint = str(best)
         super()._load_best_model()
         self._restore_rest(best)
+        self._learned.load(best)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
