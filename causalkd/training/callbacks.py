@@ -78,6 +78,13 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
         return dict(json.loads(line))
 
 
+def examples_of(data: object) -> ExampleSet | None:
+    """The `ExampleSet` that training data are, or are a part of (`torch.utils.data.Subset`); None if there is none."""
+    while isinstance(data, Subset):
+        data = data.dataset
+    return data if isinstance(data, ExampleSet) else None
+
+
 class SetEpoch(TrainerCallback):
     """Passes the number of the epoch, on which every drawn source, position and mask depends, to the data.
 
@@ -89,9 +96,7 @@ class SetEpoch(TrainerCallback):
     """
 
     def __init__(self, data: object) -> None:
-        while isinstance(data, Subset):
-            data = data.dataset
-        self._examples = data if isinstance(data, ExampleSet) else None
+        self._examples = examples_of(data)
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Passes the epoch on."""

@@ -57,8 +57,8 @@ def is_sharded(args: TrainingArguments, state: AcceleratorState) -> bool:
     if state.distributed_type != DistributedType.MULTI_CPU or not _is_asked(args):
         return getattr(state, "fsdp_plugin", None) is not None
     plugin = FullyShardedDataParallelPlugin(**(getattr(args, "fsdp_plugin_args", None) or {}))
-    if args.bf16 or args.fp16:
-        plugin.set_mixed_precision("bf16" if args.bf16 else "fp16")
+    if args.bf16:
+        plugin.set_mixed_precision("bf16")
     state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
     return True
 

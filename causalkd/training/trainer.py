@@ -39,9 +39,8 @@ from causalkd.training.trainer_checks import (
     check_given,
     check_objectives,
     check_saving,
-    check_settings,
-    reads_twice,
 )
+from causalkd.training.trainer_settings import check_settings, reads_twice
 from causalkd.training.unreached import Unreached
 
 

@@ -1,27 +1,19 @@
-"""The checks before a DistillationTrainer's first step: settings without effect, a student that cannot be saved."""
+"""The checks of models and objectives before a DistillationTrainer's first step, and of what it could not save."""
 
 import math
 import tempfile
 from collections.abc import Mapping
-from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import TrainingArguments
 
-from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.data.token_mask import TOKEN_TASKS
 from causalkd.errors import few, shown
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.models.hooks.model_inputs import takes_left_padding
 from causalkd.objectives.base import TrainingSetup, Weighted
 from causalkd.task_types import Task
-from causalkd.training.sharding import sharding_faults
-
-_OWN_LOSS = "the loss is the weighted sum of the objectives"
-_NOT_MEASURED = (
-    "the batches of an evaluation hold their labels out of the Trainer's sight, so it would never be called; use "
-    "`causalkd.verification.measures.task_metrics.evaluate`"
-)
 
 
 def check_given(
@@ -79,68 +71,6 @@ def _check_weights(student: HookedModel, teacher: HookedModel | None) -> None:
             f"student and teacher share {few(shared, 3)}, so training the student would change its teacher; give the "
             "student a copy, or freeze what they share (requires_grad_(False))"
         )
-
-
-def check_settings(
-    args: TrainingArguments | None, given: Mapping[str, Any], student: HookedModel | None = None
-) -> None:
-    """Refuses settings of transformers' Trainer that have no effect here, or a wrong one.
-
-    Args:
-        args: The Trainer's arguments; None means its defaults.
-        given: The other arguments that the Trainer is given, by name.
-        student: The model that is trained with them.
-
-    Raises:
-        ValueError: There are such settings, or the student cannot be trained with them; the message lists all of them.
-    """
-    faults = [
-        f"{name} was given, but {why}; leave it out"
-        for name, why in (
-            ("compute_loss_func", _OWN_LOSS),
-            ("compute_metrics", _NOT_MEASURED),
-            ("preprocess_logits_for_metrics", _NOT_MEASURED),
-        )
-        if given.get(name) is not None
-    ]
-    faults += _single_row_faults(args, given.get("data_collator"))
-    faults += _epoch_faults(given.get("train_dataset"), given.get("eval_dataset"))
-    faults += [] if args is None else _faults(args)
-    recomputes = args is not None and args.activation_checkpointing
-    if recomputes and student is not None and not student.model.supports_gradient_checkpointing:
-        faults.append(
-            f"the blocks of a {student.architecture} cannot be computed twice; leave activation_checkpointing out"
-        )
-    if faults:
-        raise ValueError("\n".join(faults))
-
-
-def _single_row_faults(args: TrainingArguments | None, collator: object) -> list[str]:
-    """Refuses batches of one row where sources are to be other rows of the batch."""
-    paired = isinstance(collator, PairingCollator) and collator.policies and collator.sources == "batch"
-    if args is None or args.per_device_train_batch_size > 1 or not paired:
-        return []
-    return [
-        "a batch of one row was asked for, but sources come from the other rows of the batch; use a larger batch size, "
-        "or draw sources from the data set (sources='dataset')"
-    ]
-
-
-def _epoch_faults(train: object, evaluated: object) -> list[str]:
-    """Refuses one `ExampleSet` for both: an evaluation would set the epoch back that the training's draws depend on."""
-    several = evaluated.values() if isinstance(evaluated, Mapping) else [evaluated]
-    if isinstance(train, ExampleSet) and any(each is train for each in several):
-        return [
-            "train_dataset and eval_dataset are the same object, and an evaluation resets its epoch; give the "
-            "same examples twice, each time as ExampleSet(examples)"
-        ]
-    return []
-
-
-def reads_twice(given: Mapping[str, Any]) -> bool:
-    """Whether a Trainer with these arguments has batches in the tokens of two tokenizers."""
-    collator = given.get("data_collator")
-    return isinstance(collator, PairingCollator) and collator.student_pad_id is not None
 
 
 def check_objectives(objectives: Mapping[str, Weighted], setup: TrainingSetup, task: Task, *, sharded: bool) -> None:
@@ -230,43 +160,3 @@ def check_saving(student: HookedModel) -> None:
                 f"{student} could be trained but not saved: {error}\nCorrect the settings of its checkpoint "
                 "(generation_config.json, config.json) or of its tokenizer first"
             ) from error
-
-
-def _faults(args: TrainingArguments) -> list[str]:
-    faults = sharding_faults(args)
-    if args.n_gpu > 1:
-        faults.append(
-            f"one process sees {args.n_gpu} accelerators and would split each batch between copies of the model, "
-            "which hooks cannot follow; start one process each (torchrun), or show it one (CUDA_VISIBLE_DEVICES=0)"
-        )
-    if args.torch_compile:
-        faults.append(
-            "torch_compile compiles the model as a whole, which leaves out hooks; turn it off and compile whole "
-            "blocks in the model's list: blocks[i] = torch.compile(blocks[i])"
-        )
-    if args.label_smoothing_factor:
-        faults.append(
-            f"label_smoothing_factor is {args.label_smoothing_factor}, but {_OWN_LOSS}, none of which smooths labels; "
-            "set it to 0, or give the objective `response_kd` weight, whose targets are soft"
-        )
-    if args.use_liger_kernel:
-        faults.append(
-            "use_liger_kernel puts in forwards that compute their own loss and no logits, which objectives need; turn "
-            "it off"
-        )
-    if args.include_num_input_tokens_seen != "no":
-        faults.append(
-            f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen!r}, but the Trainer finds no tokens "
-            "to count in these batches; leave it out"
-        )
-    if args.train_sampling_strategy == "batch_rebalance":
-        faults.append(
-            "train_sampling_strategy is 'batch_rebalance', whose order is the same for every seed, and is another one "
-            "where several processes continue a training; take 'random' or 'group_by_length'"
-        )
-    if not getattr(args.accelerator_config, "use_seedable_sampler", True):
-        faults.append(
-            "use_seedable_sampler of accelerator_config is False, and a training that is continued would read some "
-            "rows twice and others never; leave it out"
-        )
-    return faults

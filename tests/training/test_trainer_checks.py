@@ -1,4 +1,4 @@
-"""What the trainer refuses before the first step."""
+"""Models and objectives that the trainer refuses before the first step."""
 
 import copy
 import inspect
@@ -10,66 +10,18 @@ import pytest
 from torch import Tensor
 from transformers import TrainingArguments
 
-from causalkd.data.pairs.collator import ExampleSet, PairingCollator
+from causalkd.data.pairs.collator import PairingCollator
 from causalkd.models.hooks.hook_points import HookPoint
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.objectives.atkd import ATKD
 from causalkd.objectives.base import Requirements, StepContext, TrainingSetup, Weighted
 from causalkd.objectives.response_kd import ResponseKD, TaskLoss
 from causalkd.training.trainer import DistillationTrainer
-from causalkd.training.trainer_checks import check_compiled, check_given, check_objectives, check_saving, check_settings
-from tests.architectures.zoo import tiny_of
+from causalkd.training.trainer_checks import check_compiled, check_given, check_objectives, check_saving
 from tests.tiny import tiny
-from tests.training.small import examples, models, trainer
+from tests.training.small import models
 
 _check_given = inspect.unwrap(check_given)  # as a user's program calls it, without the checks of types in the tests
-
-
-def test_settings_without_effect_are_refused_all_at_once(tmp_path: Path) -> None:
-    args = TrainingArguments(
-        output_dir=str(tmp_path),
-        label_smoothing_factor=0.2,
-        include_num_input_tokens_seen="all",
-        train_sampling_strategy="batch_rebalance",
-        accelerator_config={"use_seedable_sampler": False},
-        use_cpu=True,
-    )
-    with pytest.raises(ValueError) as caught:
-        check_settings(args, {"compute_metrics": len, "compute_loss_func": len, "callbacks": []})
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 6 and "label_smoothing_factor is 0.2, but the loss is the weighted sum" in str(caught.value)
-    assert lines[0] == "compute_loss_func was given, but the loss is the weighted sum of the objectives; leave it out"
-    check_settings(TrainingArguments(output_dir=str(tmp_path), use_cpu=True), {"callbacks": []})
-    check_settings(None, {})
-
-
-def test_one_set_of_examples_for_training_and_evaluation_is_refused() -> None:
-    """Each evaluation set its epoch to 0, and what was drawn for the rest of the training's epoch with it."""
-    one, other = ExampleSet(examples()), ExampleSet(examples())
-    for evaluated in (one, {"again": one}):
-        with pytest.raises(ValueError, match="train_dataset and eval_dataset are the same object"):
-            check_settings(None, {"train_dataset": one, "eval_dataset": evaluated})
-    check_settings(None, {"train_dataset": one, "eval_dataset": {"other": other}})
-    check_settings(None, {"train_dataset": one})
-
-
-def test_blocks_that_cannot_be_computed_twice_are_refused_before_training(tmp_path: Path) -> None:
-    """Found by the Trainer's first step alone, after a recipe's teacher was trained."""
-    student = HookedModel(tiny_of("albert", "classification"), task="classification", role="student")
-    for activation_checkpointing in (False, True):
-        args = TrainingArguments(
-            output_dir=str(tmp_path), use_cpu=True, report_to="none", activation_checkpointing=activation_checkpointing
-        )
-        if not activation_checkpointing:
-            DistillationTrainer(student, {"task": Weighted(1.0, TaskLoss())}, args=args)
-            continue
-        with pytest.raises(ValueError, match="blocks of a AlbertForSequenceClassification cannot be computed twice; l"):
-            DistillationTrainer(student, {"task": Weighted(1.0, TaskLoss())}, args=args)
-
-
-def test_the_trainer_checks_its_settings(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"label_smoothing_factor is 0\.2"):
-        trainer(tmp_path, models(), label_smoothing_factor=0.2)
 
 
 def test_a_student_does_not_learn_its_own_writing_as_labels(tmp_path: Path) -> None:

@@ -95,7 +95,10 @@ def check(
     student: Annotated[str, typer.Option(help="Hub name or folder.", callback=at_home)],
     task: Annotated[str | None, typer.Option(help="Task of the prediction heads; default: each model's.")] = None,
 ) -> None:
-    """Resolve an alignment against two models: print the table of its sites, or every fault."""
+    """Resolve an alignment against two models: print the table of its sites, or the faults.
+
+    All faults of the file are printed at once; once it has none, all of its sites in these models.
+    """
     with user_errors():
         from causalkd.alignment.resolve import resolve
         from causalkd.errors import nearest
