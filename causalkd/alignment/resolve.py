@@ -11,9 +11,8 @@ from torch import Tensor
 from causalkd.alignment.resolved_site import ResolvedSite, overlap
 from causalkd.alignment.spec import Alignment, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
-from causalkd.errors import nearest
 from causalkd.models.fitting_models import check_order
-from causalkd.models.hooks.hook_names import component_of
+from causalkd.models.hooks.hook_names import component_of, nearest_tensor
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent, by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 
@@ -145,7 +144,7 @@ def _find_hook_point(site: Site, model: HookedModel, faults: list[str]) -> HookP
         faults.append(str(error))
         return None
     if component not in COMPONENTS:
-        faults.append(f"component {component!r} is not supported here; {nearest(component, list(COMPONENTS))}")
+        faults.append(f"component {component!r} is not supported here; {nearest_tensor(component, list(COMPONENTS))}")
         return None
     found = by_layer(component, model.hook_points())
     if not found:

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from causalkd.data.pairs.position_policy import PairChoice
 from causalkd.data.tasks.kinds import KINDS, Kind, Metric
 from causalkd.data.tasks.registry import TaskName
-from causalkd.errors import nearest
 from causalkd.models.config_bounds import MOST_LAYERS, beyond_bounds
+from causalkd.models.hooks.hook_names import nearest_tensor
 from causalkd.models.hooks.hook_points import COMPONENTS
 from causalkd.recipe.label_name import LabelName
 from causalkd.recipe.objectives import ObjectivesPart
@@ -294,7 +294,7 @@ class VerificationPart(Part):
     @field_validator("components")
     @classmethod
     def _known(cls, components: tuple[str, ...]) -> tuple[str, ...]:
-        faults = [f"{name!r}: {nearest(name, list(COMPONENTS))}" for name in components if name not in COMPONENTS]
+        faults = [f"{name!r}: {nearest_tensor(name, list(COMPONENTS))}" for name in components if name not in COMPONENTS]
         if faults:
             raise ValueError("; ".join(faults))
         return components

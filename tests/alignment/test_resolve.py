@@ -86,7 +86,15 @@ FAULTS: list[tuple[dict[str, object], str]] = [
         "token_embedding of layer 1 does not exist; BertForMaskedLM has token_embedding in layer 0; did you mean "
         "layer 0 (embed.hook_out)?",
     ),
-    ({"component": "mlp_input"}, "component 'mlp_input' is not supported here; did you mean mlp_output?"),
+    *(
+        (
+            {"component": name},
+            f"component {name!r} is not supported here; this tensor is not offered; choose one of token_embedding, "
+            "block_input, attention_value_output, head_attention_value_output, attention_output, mlp_output, "
+            "block_output",
+        )
+        for name in ("mlp_input", "mlp_activation", "query_output")
+    ),
     (
         {"component": "attention_output", "unit": "h.pos"},
         "unit h.pos needs a component that is split by heads, which attention_output is not; use "

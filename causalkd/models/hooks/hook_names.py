@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from causalkd.errors import nearest
+from causalkd.errors import few, nearest
 from causalkd.models.hooks.hook_points import ADDED, COMPONENTS, HookPoint
 
 # Names that pyvene has and that are not supported here: an alignment keeps them, `resolve` refuses them.
@@ -29,6 +29,13 @@ _HOOKS: dict[str, str] = {
 }
 BY_ARCHITECTURE: dict[str, str] = {hook: component for component, hook in ADDED.items()}
 """Names that go by architecture: a site keeps them, and a model knows whether they are at one of its hook points."""
+# TransformerLens' names of tensors that are at no hook point here, whole or as they follow `blocks.N.`.
+_ELSEWHERE = re.compile(
+    r"(blocks\.\d+\.)?("
+    r"hook_(attn_in|[qkv]_input|mlp_in|resid_mid|pos_embed)|(attn|mlp)\.hook_in|mlp\.out\.hook_in|"
+    r"attn\.hook_(q|k|v|rot_q|rot_k|attn_scores|pattern|result)|mlp\.hook_(pre|pre_linear|post)|"
+    r"(attn\.[qkv]|mlp\.(in|gate)|(attn|mlp)\.ln|ln\d(_post)?|ln_final|pos_embed|unembed)\.hook_\w+)"
+)
 
 
 class Hook(NamedTuple):
@@ -55,6 +62,13 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
     return Hook(int(parts[1]), component)
 
 
+def nearest_tensor(given: str, valid: list[str]) -> str:
+    """The valid name nearest to a misspelled one; all of them if pyvene or TransformerLens has it for another tensor."""
+    if given in CARRIED_COMPONENTS or _ELSEWHERE.fullmatch(given):
+        return f"this tensor is not offered; choose one of {few(valid, 20)}"
+    return nearest(given, valid)
+
+
 def component_fault(component: str, layer: int | None) -> str | None:
     """The fault of a component name that is given with a layer, with the nearest valid name; None if it is valid."""
     if component in (*COMPONENTS, *CARRIED_COMPONENTS, *BY_ARCHITECTURE):
@@ -67,7 +81,7 @@ def component_fault(component: str, layer: int | None) -> str | None:
         number = re.search(r"\d+", component)
         hooks = (*_HOOKS, *BY_ARCHITECTURE)
         valid = ["embed.hook_out", *(f"blocks.{number[0] if number else 0}.{hook}" for hook in hooks)]
-    return f"{component!r} is not a component; {nearest(component, valid)}"
+    return f"{component!r} is not a component; {nearest_tensor(component, valid)}"
 
 
 def named_hook_points(
@@ -101,7 +115,7 @@ def named_hook_points(
         if hook_point is not None:
             found[name] = hook_point
         else:
-            faults.append(f"{name!r} is not a hook point of {architecture}; {nearest(name, list(by_name))}")
+            faults.append(f"{name!r} is not a hook point of {architecture}; {nearest_tensor(name, list(by_name))}")
     if faults:
         raise ValueError("\n".join(faults))
     return found

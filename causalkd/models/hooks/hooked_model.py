@@ -14,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from causalkd.errors import check_choice, nearest
+from causalkd.errors import check_choice
 from causalkd.models.adapters import TableAdapter, adapter_for, is_causal
 from causalkd.models.heads import check_head
 from causalkd.models.hooks import hook_functions as hook_calls
@@ -23,7 +23,7 @@ from causalkd.models.hooks.find_hook_points import blocks_of_layers, candidate_h
 from causalkd.models.hooks.forward import ForwardOutput, Inputs, SourceActivations
 from causalkd.models.hooks.gradient_checkpointing import in_every_forward, is_repeated
 from causalkd.models.hooks.hook_functions import Hook, PassThrough, Stop
-from causalkd.models.hooks.hook_names import named_hook_points
+from causalkd.models.hooks.hook_names import named_hook_points, nearest_tensor
 from causalkd.models.hooks.hook_points import COMPONENTS, HookPoint, absent
 from causalkd.models.hooks.measure import measured
 from causalkd.models.hooks.model_inputs import complete, forward_options, stock_inputs
@@ -112,7 +112,7 @@ class HookedModel:
             if (hook_point.component, hook_point.layer) == (component, layer):
                 return hook_point
         if component not in COMPONENTS:
-            raise ValueError(f"component {component!r} does not exist; {nearest(component, list(COMPONENTS))}")
+            raise ValueError(f"component {component!r} does not exist; {nearest_tensor(component, list(COMPONENTS))}")
         raise ValueError(absent(component, layer, self.architecture, self._hook_points))
 
     @contextmanager

@@ -1,6 +1,5 @@
 """The comparisons of teacher sites with student sites: the declared pairs, and the layer grid of a component."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +8,7 @@ from causalkd.alignment.resolve import ResolvedAlignment, ResolvedPair
 from causalkd.alignment.resolved_site import ResolvedSite, overlap, write_the_same
 from causalkd.alignment.spec import GRID, Site
 from causalkd.data.pairs.position_policy import PositionPolicy
+from causalkd.models.hooks.hook_names import nearest_tensor
 from causalkd.models.hooks.hook_points import COMPONENTS, absent, by_layer
 from causalkd.models.hooks.hooked_model import HookedModel
 from causalkd.verification.results.interchange_rows import SiteKind
@@ -79,8 +79,7 @@ def plan(
         ValueError: The component does not exist.
     """
     if component is not None and component not in COMPONENTS:
-        close = difflib.get_close_matches(component, COMPONENTS, n=1, cutoff=0)
-        raise ValueError(f"component {component!r} does not exist; did you mean {close[0]}?")
+        raise ValueError(f"component {component!r} does not exist; {nearest_tensor(component, list(COMPONENTS))}")
     grids: list[ResolvedPair] = []
     for pair in alignment.pairs:
         if all(pair.policy != grid.policy for grid in grids):

@@ -62,6 +62,14 @@ def test_a_hook_name_with_heads_is_the_head_component():
         ({"component": "blocks.6.attn.hook_out", "layer": 6}, "did you mean blocks.6.attn.o.hook_out?"),
         ({"component": "attn_output", "layer": 6}, "did you mean attention_output?"),
         ({"component": "blocks.6.hook_atn_out"}, "did you mean blocks.6.hook_attn_out?"),
+        *(
+            (
+                {"component": f"blocks.6.{hook}"},
+                f"'blocks.6.{hook}' is not a component; this tensor is not offered; choose one of embed.hook_out, "
+                "blocks.6.hook_in, blocks.6.hook_out, ",
+            )
+            for hook in ("mlp.hook_post", "mlp.hook_pre", "attn.hook_q", "hook_resid_mid", "mlp.in.hook_out")
+        ),
     ],
 )
 def test_hook_names_that_name_no_site(given: dict[str, object], message: str):
@@ -141,5 +149,7 @@ def test_synonyms_mean_in_a_cache_what_they_mean_in_transformer_lens(architectur
 def test_one_name_is_a_list_of_one_and_unknown_names_are_listed() -> None:
     hooked = HookedModel(tiny("bert", "classification"), task="classification", role="teacher")
     assert list(hooked.run_with_cache(tiny_inputs(2, 6), "blocks.0.hook_out")[1]) == ["blocks.0.hook_out"]
+    with pytest.raises(ValueError, match=r"blocks.0.mlp.hook_post' is not .*; this tensor is not offered; choose one"):
+        hooked.run_with_cache(tiny_inputs(2, 6), "blocks.0.mlp.hook_post")
     with pytest.raises(ValueError, match=r"hook_ot.*did you mean blocks.0.hook_out.*\n.*output is blocks.1.attn.o"):
         hooked.run_with_cache(tiny_inputs(2, 6), ["blocks.0.hook_ot", "blocks.1.hook_attn_out", "blocks.1.hook_out"])

@@ -135,6 +135,8 @@ def test_without_a_component_the_declared_pairs_are_alone(models):
 def test_the_nearest_component_is_named(models):
     with pytest.raises(ValueError, match="did you mean block_output"):
         _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}", "block_outputs")
+    with pytest.raises(ValueError, match="'mlp_activation' does not exist; this tensor is not offered; choose one of"):
+        _plan(models, "- {name: m, teacher: [{layer: 1}], student: [{layer: 0}]}", "mlp_activation")
 
 
 def test_every_declared_pair_is_aligned_and_cells_that_share_a_part_with_one_are_touched(models):
