@@ -163,7 +163,9 @@ def evaluate(
         str | None,
         typer.Option(help="Measure a task, such as mrpc, or the data of a YAML file, instead of a run's causal LMs."),
     ] = None,
-    split: Annotated[str, typer.Option(help="The labelled split of the task to use.")] = "validation",
+    split: Annotated[
+        str, typer.Option(help="The split to use; of own rows without labels only predictions are written.")
+    ] = "validation",
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest row of the task in tokens.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder to write; default: the model's evaluations.", callback=at_home)
@@ -207,7 +209,7 @@ def evaluate(
             from causalkd.runs.evaluation.tasks import evaluate_task
 
             sizes = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row}
-            evaluate_task(run, task, split, **sizes, out=out, tell=typer.echo)
+            evaluate_task(run, task, split, **sizes, unlabelled=True, out=out, tell=typer.echo)
             return
         from causalkd.runs.evaluation.harness import HarnessOptions
         from causalkd.runs.evaluation.language_models import evaluate_run

@@ -144,7 +144,7 @@ def _find_hook_point(site: Site, model: HookedModel, faults: list[str]) -> HookP
         faults.append(str(error))
         return None
     if component not in COMPONENTS:
-        faults.append(f"component {component!r} is not supported here; {nearest_tensor(component, list(COMPONENTS))}")
+        faults.append(f"component {component!r} is not supported here; {nearest_tensor(component)}")
         return None
     found = by_layer(component, model.hook_points())
     if not found:

@@ -294,7 +294,7 @@ class VerificationPart(Part):
     @field_validator("components")
     @classmethod
     def _known(cls, components: tuple[str, ...]) -> tuple[str, ...]:
-        faults = [f"{name!r}: {nearest_tensor(name, list(COMPONENTS))}" for name in components if name not in COMPONENTS]
+        faults = [f"{name!r}: {nearest_tensor(name)}" for name in components if name not in COMPONENTS]
         if faults:
             raise ValueError("; ".join(faults))
         return components

@@ -10,8 +10,13 @@ def finetuning_lines(found: FinetuneResults) -> list[str]:
     split = found.split
     lost = "".join(
         f", {split[key]} {what}"
-        for key, what in (("truncated", "cut to length"), ("lost", "labels without a token"), ("left_out", "left out"))
-        if split[key]
+        for key, what in (
+            ("truncated", "cut to length"),
+            ("lost", "labels without a token"),
+            ("left_out", "left out"),
+            ("empty", "with an empty text"),
+        )
+        if split.get(key)
     )
     heads = ("seed", *found.metrics, "steps", "seconds")
     rows = [

@@ -40,7 +40,11 @@ REFUSED: list[tuple[type[Part], dict[str, Any], str]] = [
         "is reserved for the teacher's own log; choose another name",
     ),
     (VerificationPart, {"components": ["mlp_outptu"]}, "'mlp_outptu': did you mean mlp_output?"),
-    (VerificationPart, {"components": ["mlp_activation"]}, "'mlp_activation': this tensor is not offered; choose one of"),
+    (
+        VerificationPart,
+        {"components": ["mlp_activation"]},
+        "'mlp_activation': this tensor is not offered; choose one of",
+    ),
     (DataPart, {"group": 1}, "greater than or equal to 2"),
 ]
 

@@ -21,7 +21,8 @@ def conversation_examples(
     """One example per conversation, labelled at the assistant's turns and the template's tokens after each of them.
 
     Rows are cut to fit; those without a labelled token left are left out and counted. Segments are `prompt`, up to
-    the first labelled token, and `response`. Raises ValueError if there is no template, or it refuses a row.
+    the first labelled token, and `response`. Raises ValueError if there is no template, or it refuses a row or does not
+    write a turn of it, such as one of a tool.
     """
     cut = 0
 
@@ -75,6 +76,14 @@ def _written(
                     "of one reply, or another template"
                 )
             spans.append((len(before), len(after)))
+        elif turn["content"].strip() not in text:  # escaped perhaps, as in JSON
+            without = [*turns[:number], turn | {"content": ""}, *turns[number + 1 :]]
+            if _templated(without, tokenizer, row, prompt=False) == text:
+                raise ValueError(
+                    f"the chat template of {tokenizer.name_or_path!r} does not write turn {number + 1} of {row}, whose "
+                    f"role is {turn['role']!r}, so the model would learn replies to what it has not read. Leave out "
+                    "such rows or turns, or give another template"
+                )
     return text, spans
 
 

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from causalkd.errors import few
@@ -96,13 +95,16 @@ def name_of(value: str | int | float) -> str:
 
 
 def check_names(names: Sequence[str], rows: int, kind: str, origin: str) -> None:
-    """Raises ValueError for two spellings of one label, and for too few or too many names to be classes."""
+    """Raises ValueError for two spellings of one label, such as true and 1, and for too few or too many names."""
     plain = [_plain(name.strip().casefold()) for name in names]
     alike = [name for name, each in zip(names, plain, strict=True) if plain.count(each) > 1]
-    if alike:
+    mixed = [name for name, each in zip(names, plain, strict=True) if each in _FLAGS or _NUMBER.fullmatch(each)]
+    is_mixed = any(map(_NUMBER.fullmatch, plain)) and any(each in ("true", "false") for each in plain)
+    if alike or is_mixed:
+        how = "that differ only in capitals, blanks or decimals" if alike else "of true or false beside numbers"
         raise ValueError(
-            f"{origin} has labels that differ only in capitals, blanks or decimals: {few(list(map(repr, alike)), 6)}. "
-            "Correct the rows, or name all classes in `labels`"
+            f"{origin} has labels {how}: {few(list(map(repr, alike or mixed)), 6)}. Correct the rows, or name all "
+            "classes in `labels`"
         )
     if len(names) < 2 or (len(names) > rows / 2 and len(names) > 50):
         raise ValueError(
@@ -155,21 +157,3 @@ def check_sets(values: Sequence[Any], labels: tuple[str, ...], origin: str) -> N
     fits = len(lengths) == 1 and (not labels or lengths == {len(labels)})
     if fits and texts and texts <= _FLAGS and not texts <= set(map(str.casefold, labels)):
         raise ValueError(f"{origin} has a list of flags in each row, such as {rows[0]}. {_AS_NAMES}")
-
-
-def scores(values: Sequence[str | int | float], origin: str) -> list[float]:
-    """Each label as a number.
-
-    Raises ValueError for values that are not labels.
-    """
-    wrong, found = [], []
-    for value in values:
-        try:
-            found.append(float(value))
-        except ValueError:
-            found.append(nan)
-        if not isfinite(found[-1]):
-            wrong.append(value)
-    if wrong:
-        raise ValueError(f"{origin} has labels that are not numbers: {_counted(wrong)}. Correct or remove them")
-    return found

@@ -14,7 +14,7 @@ from causalkd.data.tasks.conversations import conversation_examples
 from causalkd.data.tasks.documents import block_rows
 from causalkd.data.tasks.generated import generated_examples
 from causalkd.data.tasks.instructions import Instruction, PromptStyle, instruction_examples
-from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each, scores
+from causalkd.data.tasks.labels import flags_of_sets, numbers_of, numbers_of_each
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.packed_rows import PackedRows
 from causalkd.data.tasks.raw_rows import ARTICLE, RawRows, own_rows, own_text, task_rows, task_text
@@ -45,6 +45,8 @@ class Examples:
     """The number of answers, or tagged words, of which no token is left; they count in no loss."""
     left_out: int | None = 0
     """The number of rows without a labelled token, which are not among the examples."""
+    empty: int | None = 0
+    """The number of rows of which a text is empty; they are among the examples."""
     further: tuple[Metric, ...] = ()
     """Metrics that are reported with the task's own, besides the usual ones."""
     positive: int = 1
@@ -53,6 +55,8 @@ class Examples:
     """The padding of a student's own tokens, if its tokenizer is not the teacher's; see `read_twice`."""
     student_truncated: int | None = 0
     """The number of rows that were cut to the maximum length in a student's own tokens."""
+    unlabelled: bool = False
+    """Whether the rows have no labels: those in `examples` mean nothing."""
 
     def in_label_order(self, names: Sequence[str]) -> "Examples":
         """The examples with the labels in the order of these names, if they are the same ones in any case."""
@@ -84,6 +88,7 @@ class Examples:
         """The numbers of rows that were cut or left out, in words."""
         notes = [f"{self.truncated} cut to length"] if self.truncated else []
         notes += [f"{self.student_truncated} cut to length for the students"] if self.student_truncated else []
+        notes += [f"{self.empty} {'has' if self.empty == 1 else 'have'} an empty text"] if self.empty else []
         notes += [f"{self.lost} answers or tagged words without a token"] if self.lost else []
         notes += [f"{self.left_out} left out: no response, or a prompt as long as a row"] if self.left_out else []
         return notes
@@ -100,18 +105,19 @@ def load_examples(
     prompt: PromptStyle = "alpaca",
     *,
     with_extents: bool = False,
+    may_lack_labels: bool = False,
 ) -> Examples:
     """The examples of a split of a task or of your own data: all, or those of `limit` rows (blocks of text).
 
     These are drawn by `seed`, before anything is tokenised, and stay in their order; how blocks are drawn, `block_rows`
     says. Longer texts are cut to `max_length` tokens (128, or what the model takes if that is less), which is an error
     if it exceeds `model_limit`, the longest text the model takes (the tokenizer's own limit, if not given). `prompt` is
-    for instructions, `with_extents` for `read_twice`.
+    for instructions, `with_extents` for `read_twice`. Own rows without labels are read only if they `may_lack_labels`.
     Raises one ValueError for all faults of the request, and one for all faults of the rows.
     """
     own = None if isinstance(task, str) else task
     spec = task_spec(task) if isinstance(task, str) else _spec_of(task)
-    max_length = _checked(spec, split, tokenizer, limit, max_length, model_limit)
+    max_length, unlabelled = _checked(spec, split, tokenizer, limit, max_length, model_limit), False
     if spec.generated is not None:
         made, origin = generated_examples(spec.name, split, tokenizer, limit, max_length, seed)
         return Examples(made, spec.kind, spec.labels, spec.metric, origin, further=spec.further)
@@ -120,15 +126,18 @@ def load_examples(
         options = {"causal": spec.kind == "causal_lm", "begins": ARTICLE if own is None else None}
         tokenised = Tokenised(block_rows(text, tokenizer, max_length, limit=limit, seed=seed, **options))
     else:
-        rows = task_rows(spec, split, limit, seed) if own is None else own_rows(own, split, limit, seed)
+        options = {"may_lack_labels": may_lack_labels}
+        rows = task_rows(spec, split, limit, seed) if own is None else own_rows(own, split, limit, seed, **options)
+        unlabelled = rows.unlabelled
         tokenised, origin = _tokenise(spec, rows, tokenizer, max_length, prompt, with_extents), rows.names.origin
     if not tokenised.examples:
         raise ValueError(
             f"no row of {origin} has a token to learn within max_length {max_length}, so there is nothing to run on. "
             "Give a greater max_length, or a file with longer texts"
         )
-    counts = (tokenised.truncated, tokenised.lost, tokenised.left_out)
-    return Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
+    counts = (tokenised.truncated, tokenised.lost, tokenised.left_out, tokenised.empty)
+    made = Examples(tokenised.examples, spec.kind, spec.labels, spec.metric, origin, *counts, spec.further)
+    return replace(made, unlabelled=unlabelled)
 
 
 def _checked(
@@ -175,7 +184,7 @@ def _tokenise(
     match spec.kind:
         case "classification" | "regression":
             *texts, labels = columns
-            numbers = scores(labels, origin) if spec.kind == "regression" else numbers_of(labels, *named, **numbered)
+            numbers = list(map(float, labels)) if spec.kind == "regression" else numbers_of(labels, *named, **numbered)
             return sentence_examples(texts[0], (*texts, None)[1], numbers, **options)
         case "multi_label":
             *texts, sets = columns

@@ -216,7 +216,9 @@ class OwnData:
             refuse_tools(tools, RowNames(table.origin, table.numbers))
         if self.kind == "instructions" and columns["input"]:  # which a row may lack
             values[1] = ["" if value is None else value for value in values[1]]
-        roles = ["flag" if role == "labels" and len(columns[role]) > 1 else role for role, _ in sought]
+        read_as = {"labels": "flag"} if len(columns.get("labels", ())) > 1 else {}
+        read_as |= {"label": "score"} if self.kind == "regression" else {}
+        roles = [read_as.get(role, role) for role, _ in sought]
         if self.labels and "labels" in roles:
             check_sets(values[-1], self.labels, f"{table.origin}, column {sought[-1][1]!r}")
         check_rows(roles, [column for _, column in sought], values, table.origin, table.numbers)

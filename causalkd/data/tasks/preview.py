@@ -14,10 +14,11 @@ from causalkd.data.tasks.encode import token_ids, unknown_share
 from causalkd.data.tasks.find_files import find_files, split_of
 from causalkd.data.tasks.guess import SAMPLE, guess_columns, guess_kind
 from causalkd.data.tasks.kinds import Kind
-from causalkd.data.tasks.labels import declared_names, is_missing, name_of, named, scores
+from causalkd.data.tasks.labels import declared_names, is_missing, name_of, named
 from causalkd.data.tasks.own_data import OwnData, PartOf
-from causalkd.data.tasks.row_checks import check_rows
+from causalkd.data.tasks.row_checks import check_rows, is_score
 from causalkd.data.tasks.split_files import files_by_split
+from causalkd.data.tasks.unlabelled import OUTPUTS, lacks_labels
 from causalkd.task_types import LANGUAGE_MODELS
 
 _EXAMPLES = 5
@@ -50,7 +51,9 @@ def preview(
         f"columns: {', '.join(f'{name} ({_type(table, name)})' for name in table.columns)}",
         f"kind: {kind}" + "".join(f"; {role}: {' + '.join(names)}" for role, names in columns.items() if names),
         *_length_lines(texts, tokenizer, max_length),
-        *_label_lines(head, columns),
+        *_empty_lines(own, head, columns),
+        *_label_lines(own, head, columns),
+        *_unlabelled_lines(own, columns, splits),
         *_fault_lines(own, head, columns),
         "",
         *(f"{number}. {_short(row)}" for number, row in enumerate(map(dict, list(head.rows)[:_EXAMPLES]), 1)),
@@ -69,8 +72,15 @@ def _first_split(path: str, kind: Kind | None, config: str | None, revision: str
     return read_files(found.get("train") or next(iter(found.values())), kind), sorted(found)
 
 
+def _rows_of(own: OwnData, split: str) -> Table:
+    found = own.sources[split]
+    return (
+        read_hub(own.path, own.config, own.revision, found) if isinstance(found, str) else read_files(found, own.kind)
+    )
+
+
 def _texts(table: Table, columns: dict[str, tuple[str, ...]]) -> list[list[Any]]:
-    outputs = ("label", "labels", "tags", "answers")
+    outputs = set(OUTPUTS) - {"output"}  # a response has a length too
     return [list(table.rows[name]) for role, names in columns.items() if role not in outputs for name in names]
 
 
@@ -97,7 +107,28 @@ def _length_lines(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase | Non
     ]
 
 
-def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
+def _empty_lines(own: OwnData, head: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
+    """How many rows have a text that is empty, as the rows of a run are counted."""
+    roles = () if own.task in LANGUAGE_MODELS else ("text", "question", "context")
+    texts = [list(head.rows[name]) for role in roles for name in columns.get(role, ())]
+    count = sum(any(isinstance(text, str) and not text.strip() for text in row) for row in zip(*texts, strict=True))
+    return [f"{count} {'row has' if count == 1 else 'rows have'} an empty text"] if count else []
+
+
+def _unlabelled_lines(own: OwnData, columns: dict[str, tuple[str, ...]], splits: Sequence[str]) -> list[str]:
+    """The splits that have inputs alone."""
+    found = []
+    for split in splits if any(map(columns.get, OUTPUTS)) else ():
+        try:
+            if split_of(split) in ("validation", "test") and lacks_labels(columns, _rows_of(own, split)):
+                found.append(split)
+        except ValueError:  # whoever loads the split is told what is wrong with it
+            continue
+    what = "have" if len(found) > 1 else "has"
+    return [f"{', '.join(found)} {what} no labels, so nothing can be measured there"] if found else []
+
+
+def _label_lines(own: OwnData, table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
     name = next((columns[role][0] for role in ("label", "labels", "tags") if columns.get(role)), None)
     if name is None:
         return []
@@ -105,25 +136,41 @@ def _label_lines(table: Table, columns: dict[str, tuple[str, ...]]) -> list[str]
     values = [each for value in rows for each in (value if isinstance(value, list) else [value])]
     counts = Counter(name_of(value) for value in values if not is_missing(value))
     missing = sum(map(is_missing, values))
+    without = f"; {missing} without a label" if missing else ""
+    if own.kind == "regression":
+        return [f"{name}: {_scores(values)}{without}"]
     shown = [f"{label} {count}" for label, count in counts.most_common(_MOST_LABELS)]
     more = f" and {len(counts) - _MOST_LABELS} more" if len(counts) > _MOST_LABELS else ""
-    return [f"{name}: {', '.join(shown)}{more}" + (f"; {missing} without a label" if missing else "")]
+    return [f"{name}: {', '.join(shown)}{more}{without}"]
+
+
+def _scores(values: Sequence[Any]) -> str:
+    """The range and the spread of the numbers among some values."""
+    numbers = np.array([float(value) for value in values if is_score(value)])
+    other = sum(not is_score(value) and not is_missing(value) for value in values)
+    more = f"; {other} that are no numbers" if other else ""
+    if not len(numbers):
+        return f"no numbers{more}"
+    low, high, mean, spread = (f"{each:.4g}" for each in (numbers.min(), numbers.max(), numbers.mean(), numbers.std()))
+    return f"{len(numbers)} numbers, minimum {low}, maximum {high}, mean {mean}, standard deviation {spread}{more}"
 
 
 def _fault_lines(own: OwnData, head: Table, columns: dict[str, tuple[str, ...]]) -> list[str]:
     """Why a recipe with these data would be refused, if it would be."""
-    try:
-        rows = []
-        if own.kind in ("masked_lm", "causal_lm"):
-            check_rows(["text"], columns["text"], [list(head.rows[columns["text"][0]])], head.origin, head.numbers)
-        else:
-            rows = own.rows(head)
-        if own.kind == "regression":
-            scores([row[-1] for row in rows], head.origin)
-        own.label_names()
-    except ValueError as error:
-        return [f"A recipe cannot use these rows as they are: {error}"]
-    return []
+
+    def read_rows() -> object:
+        if own.kind not in ("masked_lm", "causal_lm"):
+            return own.rows(head)
+        (column,) = columns["text"]
+        return check_rows(["text"], [column], [list(head.rows[column])], head.origin, head.numbers)
+
+    found = []
+    for check in (read_rows, own.label_names):
+        try:
+            check()
+        except ValueError as error:
+            found.append(f"A recipe cannot use these rows as they are: {error}")
+    return list(dict.fromkeys(found))
 
 
 def _type(table: Table, name: str) -> str:

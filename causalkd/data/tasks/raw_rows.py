@@ -14,6 +14,7 @@ from causalkd.data.tasks.encode import RowNames
 from causalkd.data.tasks.own_data import OwnData
 from causalkd.data.tasks.registry import LocalFile, TaskSpec
 from causalkd.data.tasks.row_checks import check_answers, check_rows
+from causalkd.data.tasks.unlabelled import readable
 
 DATA_VARIABLE = "CAUSALKD_DATA"
 ARTICLE = r"^ = [^=\n][^\n]* = ?$"
@@ -31,6 +32,8 @@ class RawRows:
     """Whether some question of the whole split, drawn or not, has no answer."""
     numbered: bool = True
     """Whether a number may represent a label: in your own data, only if `labels` gives their order."""
+    unlabelled: bool = False
+    """Whether the rows have no labels, and those in `values` mean nothing."""
 
 
 def drawn_rows(size: int, limit: int | None, seed: int) -> Sequence[int]:
@@ -51,7 +54,7 @@ def task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> RawRo
         "token_classification": ("words", "tags"),
         "question_answering": ("question", "context", "spans"),
         "causal_lm": ("instruction", "input", "output"),
-    }.get(spec.kind, (*["text"] * (len(spec.fields) - 1), "label"))
+    }.get(spec.kind, (*["text"] * (len(spec.fields) - 1), "score" if spec.kind == "regression" else "label"))
     columns = list(zip(*rows, strict=True))
     check_rows(roles, spec.fields, columns, origin, chosen)
     if spec.kind == "question_answering":
@@ -60,16 +63,16 @@ def task_rows(spec: TaskSpec, split: str, limit: int | None, seed: int) -> RawRo
     return RawRows(rows, RowNames(origin, chosen), may_lack)
 
 
-def own_rows(own: OwnData, split: str, limit: int | None, seed: int) -> RawRows:
+def own_rows(own: OwnData, split: str, limit: int | None, seed: int, *, may_lack_labels: bool = False) -> RawRows:
     """The rows of a split of your own data; only the wanted ones are read."""
-    table = own.table(split)
+    table, unlabelled = readable(own, split, own.table(split), may_lack_labels=may_lack_labels)
     drawn = table.select(drawn_rows(len(table.rows), limit, seed))
     rows = own.rows(drawn)
     may_lack = False
     if own.kind == "question_answering":
         (column,) = own.columns_of(table)["answers"]
         may_lack = any(not (answers or {}).get("text") for answers in table.rows[column])
-    return RawRows(rows, RowNames(drawn.origin, drawn.numbers), may_lack, numbered=bool(own.labels))
+    return RawRows(rows, RowNames(drawn.origin, drawn.numbers), may_lack, bool(own.labels), unlabelled)
 
 
 def own_text(own: OwnData, split: str) -> tuple[FileText | RowText, str]:

@@ -31,6 +31,8 @@ class Tokenised:
     """The number of answers, or tagged words, of which no token is left; they count in no loss."""
     left_out: int = 0
     """The number of rows without a labelled token; they are not among the examples."""
+    empty: int = 0
+    """The number of rows of which a text is empty or blank; they are among the examples."""
 
 
 def sentence_examples(
@@ -48,18 +50,19 @@ def sentence_examples(
     Segments are `text`, or `first` and `second`; the longer text of a pair is cut first. `with_extents` adds
     `extents`, where each token stands in the texts.
     """
-    parts, cut = ("text",) if second is None else ("first", "second"), 0
+    parts, cut, empty = ("text",) if second is None else ("first", "second"), 0, 0
     texts = [first] if second is None else [first, second]
 
     def made() -> Iterator[dict[str, Any]]:
-        nonlocal cut
+        nonlocal cut, empty
         encodings = _encodings(first, second, tokenizer, max_length, names)
         for encoding, label, *row in zip(encodings, labels, *texts, strict=True):
             cut += bool(encoding.overflowing)
+            empty += not all(map(str.strip, row))
             example = {**_example(encoding, tokenizer, parts), "label": label}
             yield example | ({"extents": extents(encoding, row)} if with_extents else {})
 
-    return Tokenised(PackedRows(made()), cut)
+    return Tokenised(PackedRows(made()), cut, empty=empty)
 
 
 def tag_examples(
@@ -146,7 +149,11 @@ def answer_examples(
                 }
                 yield _example(encoding, tokenizer, ("first", "second")) | extra
 
-    return Tokenised(PackedRows(made()), lost=lost)
+    examples = PackedRows(made())
+    empty = sum(
+        not (question.strip() and context.strip()) for question, context in zip(questions, contexts, strict=True)
+    )
+    return Tokenised(examples, lost=lost, empty=empty)
 
 
 def _batches(*columns: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:

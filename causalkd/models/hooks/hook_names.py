@@ -1,7 +1,7 @@
 """The names that a site may have: pyvene's components, and TransformerLens' hook names as synonyms."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from causalkd.errors import few, nearest
@@ -62,11 +62,11 @@ def read_hook_name(name: str, unit: object = "pos") -> Hook | None:
     return Hook(int(parts[1]), component)
 
 
-def nearest_tensor(given: str, valid: list[str]) -> str:
-    """The valid name nearest to a misspelled one; all of them if pyvene or TransformerLens has it for another tensor."""
+def nearest_tensor(given: str, valid: Sequence[str] = COMPONENTS) -> str:
+    """The valid name nearest to a misspelled one; all of them if it is another tensor of pyvene or TransformerLens."""
     if given in CARRIED_COMPONENTS or _ELSEWHERE.fullmatch(given):
         return f"this tensor is not offered; choose one of {few(valid, 20)}"
-    return nearest(given, valid)
+    return nearest(given, list(valid))
 
 
 def component_fault(component: str, layer: int | None) -> str | None:

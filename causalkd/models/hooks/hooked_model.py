@@ -112,7 +112,7 @@ class HookedModel:
             if (hook_point.component, hook_point.layer) == (component, layer):
                 return hook_point
         if component not in COMPONENTS:
-            raise ValueError(f"component {component!r} does not exist; {nearest_tensor(component, list(COMPONENTS))}")
+            raise ValueError(f"component {component!r} does not exist; {nearest_tensor(component)}")
         raise ValueError(absent(component, layer, self.architecture, self._hook_points))
 
     @contextmanager

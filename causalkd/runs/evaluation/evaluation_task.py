@@ -108,13 +108,21 @@ class EvaluationTask:
         return replace(self, given=replace(own, labels=every), labels=tuple(names))
 
     def load(
-        self, split: str, tokenizer: PreTrainedTokenizerBase, limit: int | None, max_length: int | None, allowed: int
+        self,
+        split: str,
+        tokenizer: PreTrainedTokenizerBase,
+        limit: int | None,
+        max_length: int | None,
+        allowed: int,
+        *,
+        may_lack_labels: bool = False,
     ) -> Examples:
         """The examples of a split, no longer than `allowed` tokens; arguments that are not None replace the task's."""
         self.check_split(split)
         longest = self.max_length if max_length is None else max_length
         rows = self.limit if limit is None else limit
-        found = load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt)
+        how = {"may_lack_labels": may_lack_labels}
+        found = load_examples(self.given, split, tokenizer, rows, longest, allowed, self.seed, self.prompt, **how)
         return replace(found, labels=self.labels)
 
 

@@ -50,7 +50,9 @@ def write_submission(
             raise ValueError(f"max_length {max_length} is more than the {allowed} tokens that {name} takes; give less")
         rows = unlabelled_rows(task, tokenizer, max_length or min(USUAL_LENGTH, allowed))
         made = rows.tokenised
-        examples = Examples(made.examples, spec.kind, spec.labels, spec.metric, rows.origin, made.truncated)
+        examples = Examples(
+            made.examples, spec.kind, spec.labels, spec.metric, rows.origin, made.truncated, empty=made.empty
+        )
         batches = evaluation_batches(examples, tokenizer, batch_size)
         found = [value for batch in choices(model, batches) for value in batch.tolist()]
         if spec.kind == "classification":

@@ -1,7 +1,8 @@
 """The files of evaluations, none of which replaces another measurement.
 
 FOLDER/MODEL-TASK-SPLIT.json      the metrics, the model, the rows and the settings
-FOLDER/MODEL-TASK-SPLIT.parquet   every prediction with its label, from which each metric can be computed again
+FOLDER/MODEL-TASK-SPLIT.parquet   every prediction with its label, from which each metric can be computed again; of
+                                  rows without labels the predictions alone
 
 If a limit, a length, or a way of scoring is given, the names end in it: `-limit100`, `-length64`, `-stride32`.
 """
@@ -114,16 +115,18 @@ def write(file: Path, answers: LabelPredictions, kind: str, known: Mapping[str, 
     """Writes the predictions of a model and their metrics; the file is given without an ending."""
     metrics = {each: finite_or_none(value) for each, value in known["metrics"].items()}
     stored = {**known, "metrics": metrics, "table": f"{file.name}.parquet"}
-    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"))
+    write_predictions(answers, kind, file.with_name(f"{file.name}.parquet"), labelled=bool(metrics))
     write_whole(file.with_name(f"{file.name}.json"), json.dumps(stored, indent=1, allow_nan=False) + "\n")
 
 
-def write_predictions(answers: LabelPredictions, kind: str, file: Path) -> None:
-    """Writes every prediction with its label as Parquet, from which each metric can be computed again."""
+def write_predictions(answers: LabelPredictions, kind: str, file: Path, *, labelled: bool = True) -> None:
+    """Writes every prediction as Parquet, with its label if it has one; each metric can be computed again from both."""
     from datasets import Dataset
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    Dataset.from_dict(_columns(answers, kind)).to_parquet(str(file))
+    columns = _columns(answers, kind)
+    kept = {name: values for name, values in columns.items() if labelled or not name.startswith("label")}
+    Dataset.from_dict(kept).to_parquet(str(file))
 
 
 def _columns(answers: LabelPredictions, kind: str) -> dict[str, list[Any]]:

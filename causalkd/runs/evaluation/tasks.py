@@ -48,6 +48,7 @@ def evaluate_task(
     out: str | Path | None = None,
     stride: int | None = None,
     one_mask_a_row: bool = False,
+    unlabelled: bool = False,
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -68,6 +69,8 @@ def evaluate_task(
             `overlapping_rows`. Rows do not overlap if it is not given.
         one_mask_a_row: For texts of a masked LM: mask one token per row, every token once; see `one_mask_each`.
             Otherwise 15 % of the tokens are masked, as in training.
+        unlabelled: Whether the predictions alone are written of rows of own data that have no labels, which otherwise
+            are refused.
         overwrite: Whether to replace another measurement of the same name.
         tell: Receives one line for each measurement.
 
@@ -86,7 +89,8 @@ def evaluate_task(
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         fitted = wanted.for_labels_of(label_names(model))
-        examples = fitted.load(split, tokenizer, limit, max_length, allowed).in_label_order(label_names(model))
+        examples = fitted.load(split, tokenizer, limit, max_length, allowed, may_lack_labels=unlabelled)
+        examples = examples.in_label_order(label_names(model))
         examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples, processes)
@@ -95,7 +99,7 @@ def evaluate_task(
         run.check()
         processes.in_first(partial(write, files[name], answers, model.task, known))
         if tell is not None and processes.is_first:
-            tell(_line(name, wanted.name, split, metrics, examples))
+            tell(_line(name, wanted.name, split, metrics, examples, files[name]))
     return rows
 
 
@@ -197,9 +201,12 @@ def measured(
     examples: Examples,
     processes: Processes = ALONE,
 ) -> tuple[LabelPredictions, dict[str, float | None]]:
-    """Every prediction of a model for some examples, and the metrics of their task, its main metric first."""
+    """Every prediction of a model for some examples, and the metrics of their task, its main metric first.
+
+    Examples without labels have no metrics.
+    """
     answers = answers_of(model, batches, examples.metric, examples.examples, processes, examples.positive)
-    names = reported(examples.metric, examples.further)
+    names = () if examples.unlabelled else reported(examples.metric, examples.further)
     check_metrics(model.task, names, examples.labels)
     return answers, {each: METRICS[each][1](answers) for each in names}
 
@@ -214,9 +221,13 @@ def described(examples: Examples, answers: LabelPredictions) -> dict[str, Any]:
         "truncated": examples.truncated,
         "lost": examples.lost,
         "left_out": examples.left_out,
+        "empty": examples.empty,
     }
 
 
-def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None], examples: Examples) -> str:
+def _line(name: str, task: str, split: str, metrics: Mapping[str, float | None], examples: Examples, file: Path) -> str:
+    if examples.unlabelled:
+        shown = f"no labels, so nothing is measured; the predictions are in {file}.parquet"
+        return f"{name}  {task}/{split}  {shown}  ({examples.summary()})"
     shown = "  ".join(f"{each} {'–' if value is None else f'{value:.3f}'}" for each, value in metrics.items())
     return f"{name}  {task}/{split}  {shown}  ({examples.summary()})"

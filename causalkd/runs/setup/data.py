@@ -25,7 +25,7 @@ from causalkd.recipe.sections import DataPart, StudentPart, TeacherPart
 from causalkd.runs.setup.tokenizers import students_tokenizer, tokenizer_of, with_padding
 from causalkd.verification.measures.metrics import check_metrics
 
-_COUNTS = ("truncated", "lost", "left_out", "student_truncated")
+_COUNTS = ("truncated", "lost", "left_out", "empty", "student_truncated")
 """Counts that are known only of all rows together, and not of the parts that they are divided into."""
 _READ_FOR_WORDS = 1000
 """The number of training rows that are read to check whether a tokenizer knows their words."""

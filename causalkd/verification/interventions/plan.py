@@ -79,7 +79,7 @@ def plan(
         ValueError: The component does not exist.
     """
     if component is not None and component not in COMPONENTS:
-        raise ValueError(f"component {component!r} does not exist; {nearest_tensor(component, list(COMPONENTS))}")
+        raise ValueError(f"component {component!r} does not exist; {nearest_tensor(component)}")
     grids: list[ResolvedPair] = []
     for pair in alignment.pairs:
         if all(pair.policy != grid.policy for grid in grids):

@@ -34,6 +34,28 @@ def test_a_reply_after_a_prompt_that_ends_in_a_space_is_learnt_from_its_first_wo
     assert tokenizer.decode([label for label in example["label"] if label >= 0]) == " the fox\n"
 
 
+def test_a_turn_of_a_tool_is_read_and_not_learnt_and_one_that_a_template_drops_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a line's end, as such texts have, which a template may write as JSON does."""
+    tokenizer, tool = gpt2_like(), {"role": "tool", "content": "dog\ncat"}
+    row = [TURNS[0], tool, TURNS[1]]
+    for template in (
+        TEMPLATE,
+        TEMPLATE.replace("m.content }}", "m.content | tojson if m.role == 'tool' else m.content }}"),
+    ):
+        monkeypatch.setattr(tokenizer, "chat_template", template)
+        (example,) = conversation_examples([row], tokenizer, 128).examples
+        assert "dog" in tokenizer.decode(example["input_ids"])
+        assert tokenizer.decode([label for label in example["label"] if label >= 0]) == "the fox</s>"
+    dropping = TEMPLATE.replace("in messages %}", "in messages if m.role in ('user', 'assistant') %}")
+    monkeypatch.setattr(tokenizer, "chat_template", dropping)
+    for role in ("tool", "system"):
+        with pytest.raises(ValueError, match=rf"does not write turn 2 of row 2, whose role is '{role}', so the model"):
+            conversation_examples([TURNS, [TURNS[0], {**tool, "role": role}, TURNS[1]]], tokenizer, 128)
+    conversation_examples([[TURNS[0], {**tool, "content": " "}, TURNS[1]]], tokenizer, 128)
+
+
 def test_templates_that_cannot_be_used_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = gpt2_like()
     with pytest.raises(ValueError, match="has no chat template"):

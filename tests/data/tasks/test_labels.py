@@ -10,7 +10,6 @@ from causalkd.data.tasks.labels import (
     is_missing,
     named,
     numbers_of,
-    scores,
 )
 
 
@@ -69,10 +68,14 @@ def test_a_list_of_flags_is_no_list_of_labels(labels: tuple) -> None:
     check_sets([["0", "1"]], ("0", "1"), "here")
 
 
-def test_scores_are_numbers() -> None:
-    assert scores(["1.5", 2], "here") == [1.5, 2.0]
-    with pytest.raises(ValueError, match=r"'nan' \(1 times\), 'x' \(1 times\)"):
-        scores(["nan", 1, "x"], "here")
+@pytest.mark.parametrize("values", [[1, True], [0, True], ["1", "2", False], [1.0, "true"], ["0", "TRUE"]])
+def test_true_and_false_are_no_labels_beside_numbers(values: list) -> None:
+    with pytest.raises(
+        ValueError, match=r"here has labels of true or false beside numbers: '.*Correct the rows, or name"
+    ):
+        check_names(in_order(values), 9, "classification", "here")
+    for fine in ([True, False], ["true", "unknown"], [1, 2]):
+        check_names(in_order(fine), 9, "classification", "here")
 
 
 def test_numbers_of_a_declared_class_are_its_names() -> None:

@@ -125,8 +125,18 @@ BAD_ROWS = [
         "glue/SST-2/train.tsv has no rows, so there is nothing to run on. Give a file",
     ),
     ("SST-2", "sentence\tlabel\na\t2\nb\t0\nc\tx\n", "sst2", "outside the task's set: '2' (1 times), 'x' (1 times)"),
-    ("STS-B", "sentence1\tsentence2\tscore\na\tb\thigh\n", "stsb", "that are not numbers: 'high' (1 times)"),
-    ("STS-B", "sentence1\tsentence2\tscore\na\tb\tnan\n", "stsb", "that are not numbers: 'nan' (1 times)"),
+    (
+        "STS-B",
+        "sentence1\tsentence2\tscore\na\tb\thigh\n",
+        "stsb",
+        "row 1, column 'score': 'high' (str), where a number must",
+    ),
+    (
+        "STS-B",
+        "sentence1\tsentence2\tscore\na\tb\tnan\n",
+        "stsb",
+        "row 1, column 'score': 'nan' (str), where a number must",
+    ),
 ]
 
 

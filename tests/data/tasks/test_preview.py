@@ -54,9 +54,55 @@ def test_rows_that_a_recipe_would_refuse_are_named(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text('{"text": "a"}\n{"text": null}\n')
     assert "row 2, column 'text': None" in preview(str(tmp_path / "c.jsonl"))
     path.write_text("text,label\nthe fox,a\na cat,b\n")
-    assert "labels that are not numbers: 'a' (1 times)" in preview(str(path), "regression")
+    assert "row 1, column 'label': 'a' (str); row 2, column 'label': 'b' (str), where a number must stand" in preview(
+        str(path), "regression"
+    )
+    (tmp_path / "d.json").write_text(
+        '[{"text":"a","label":1.5},{"text":"b","label":"x"},{"text":"c","label":null},{"text":"d","label":"x"}]'
+    )
+    page = preview(str(tmp_path / "d.json"))
+    assert "rows 2, 4, column 'label': 'x' (str); row 3, column 'label': None (NoneType), where a number must" in page
+    (tmp_path / "e.json").write_text(
+        '[{"text":"a","label":1},{"text":"b","label":true},{"text":"c","label":null},{"text":"d","label":0}]'
+    )
+    page = preview(str(tmp_path / "e.json"), "classification")
+    assert "row 3, column 'label': None (NoneType), where a label must stand" in page
+    assert "has labels of true or false beside numbers: '0', '1', 'True'" in page
     path.write_text("text,label\n" + "the fox,a\n" * 4)
     assert "has 1 different values in 4 rows, which is too few or too many for classes" in preview(str(path))
+
+
+def test_scores_are_summed_up(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": "the fox", "score": n / 4}) + "\n" for n in range(9)))
+    page = preview(str(tmp_path / "a.jsonl"))
+    assert "score: 9 numbers, minimum 0, maximum 2, mean 1, standard deviation 0.6455\n" in page
+    (tmp_path / "b.csv").write_text("text,score\na,1\nb,2.5\nc,x\nd,\n")
+    found = (
+        "score: 2 numbers, minimum 1, maximum 2.5, mean 1.75, standard deviation 0.75; 1 that are no numbers; 1 without"
+    )
+    assert found in preview(str(tmp_path / "b.csv"))
+    (tmp_path / "b.csv").write_text("text,score\na,x\n")
+    assert "score: no numbers; 1 that" in preview(str(tmp_path / "b.csv"))
+
+
+def test_empty_texts_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nthe fox,a\n,b\n" * 2)
+    assert "2 rows have an empty text\n" in preview(str(path))
+    path.write_text("sentence1,sentence2,label\nthe fox, ,a\nfox,dog,b\n")
+    assert "1 row has an empty text\n" in preview(str(path))
+    path.write_text("instruction,input,output\nsing,,la\n")
+    assert "empty text" not in preview(str(path))
+
+
+def test_splits_without_labels_are_named(tmp_path: Path) -> None:
+    for split, ends in (("train", ("a", "b")), ("validation", ("a", "b")), ("test", ("", ""))):
+        (tmp_path / f"{split}.csv").write_text("text,label\n" + "".join(f"the fox,{end}\n" for end in ends))
+    assert "\ntest has no labels, so nothing can be measured there\n" in preview(str(tmp_path))
+    (tmp_path / "validation.csv").write_text("text\nthe fox\n")
+    assert "\ntest, validation have no labels, so" in preview(str(tmp_path))
+    (tmp_path / "validation.csv").write_text("other\nthe fox\n")
+    assert "\ntest has no labels, so" in preview(str(tmp_path))
 
 
 _DRAWN = {"part_of": "train", "share": 0.1, "seed": 0}

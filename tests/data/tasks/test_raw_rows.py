@@ -49,6 +49,14 @@ def test_rows_are_named_by_their_numbers_in_the_file_whichever_are_drawn(tmp_pat
         load_examples(OwnData(str(path), "question_answering"), "train", bert_like(), max_length=40)
 
 
+def test_rows_with_an_empty_text_are_told_where_data_are_summed_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, told in ((" ", ", 1 has an empty text"), (",a\n,a\n", ", 3 have an empty text"), ("the cat", "")):
+        path.write_text(f"text,label\nthe fox,a\n{text},b\n")
+        own = OwnData(str(path), "classification", validation_share=None)
+        assert load_examples(own, "train", bert_like()).summary().endswith(f"examples of {path}{told}")
+
+
 def test_whether_questions_may_lack_answers_is_of_the_whole_split(tmp_path: Path) -> None:
     path, none = tmp_path / "a.jsonl", {"answer_start": [], "text": []}
     for last in (none, {"answer_start": [4], "text": ["fox"]}):

@@ -55,6 +55,15 @@ def test_what_is_too_long_is_cut_and_counted(make) -> None:
     assert decoded(make(), done.examples[1]["input_ids"][start:stop]) == "a dog", "the longer text is cut first"
 
 
+def test_rows_with_an_empty_text_are_counted() -> None:
+    tokenizer = bert_like()
+    assert sentence_examples(["", "the fox", " \n"], None, [0, 0, 0], tokenizer, 12).empty == 2
+    assert sentence_examples(["", "the fox", "a"], ["", "", "a"], [0, 0, 0], tokenizer, 12).empty == 2
+    answers = [[(0, "the")], [], []]
+    done = answer_examples(["who ?", "", "who ?"], ["the fox", "the fox", ""], answers, tokenizer, 32)
+    assert (done.empty, len(done.examples)) == (2, 3)
+
+
 @every_tokenizer
 def test_a_word_is_labelled_on_its_first_token_only(make) -> None:
     words = [["Paris", "sings", "in", "zebras"], ["the", "fox"]]
