@@ -28,6 +28,8 @@ def test_cut_and_lost_rows_are_told() -> None:
     found = results({"f1": 0.5})
     found = replace(found, split={**found.split, "truncated": 3, "lost": 2})
     assert finetuning_lines(found)[0].endswith("rows, 3 cut to length, 2 labels without a token")
+    found = replace(found, split={**found.split, "empty": 1})
+    assert finetuning_lines(found)[0].endswith("without a token, 1 with an empty text")
 
 
 def test_a_checkpoint_that_was_chosen_on_these_rows_is_told() -> None:

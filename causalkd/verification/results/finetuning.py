@@ -45,7 +45,7 @@ class FinetuneResults:
     metric: str
     """The main metric of the task, among those in `scores`."""
     split: Mapping[str, Any]
-    """The held-out split: `origin`, `examples`, `predictions`, `truncated`, `lost`, `left_out`."""
+    """The held-out split: `origin`, `examples`, `predictions`, `truncated`, `lost`, `left_out`, `empty`."""
     scores: tuple[SeedScores, ...]
     environment: Mapping[str, Any]
 

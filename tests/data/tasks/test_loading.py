@@ -129,13 +129,13 @@ BAD_ROWS = [
         "STS-B",
         "sentence1\tsentence2\tscore\na\tb\thigh\n",
         "stsb",
-        "row 1, column 'score': 'high' (str), where a number must",
+        "row 1, column 'label': 'high' (str), where a number must",
     ),
     (
         "STS-B",
         "sentence1\tsentence2\tscore\na\tb\tnan\n",
         "stsb",
-        "row 1, column 'score': 'nan' (str), where a number must",
+        "row 1, column 'label': 'nan' (str), where a number must",
     ),
 ]
 

@@ -53,8 +53,8 @@ def test_many_faults_are_one_error_in_the_order_of_rows_and_those_alike_are_name
     with pytest.raises(ValueError) as error:
         check_rows(["text", "label"], ["a", "b"], [["x", None, 3], [None] * 3], "f")
     assert str(error.value) == (
-        "f: rows 1, 2, 3, column 'b': None (NoneType), where a label must stand; row 2, column 'a': None (NoneType); row 3, "
-        "column 'a': 3 (int), where a text must stand. Correct or remove these rows"
+        "f: rows 1, 2, 3, column 'b': None (NoneType), where a label must stand; row 2, column 'a': None (NoneType); "
+        "row 3, column 'a': 3 (int), where a text must stand. Correct or remove these rows"
     )
     with pytest.raises(ValueError) as error:
         check_rows(["text"], ["a"], [[*range(9)]], "f")

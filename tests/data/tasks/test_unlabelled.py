@@ -63,12 +63,11 @@ def test_a_split_without_labels_is_not_measured_nor_its_columns_called_wrong(tmp
         load_examples(own, "test", bert_like(), may_lack_labels=True)
     (tmp_path / "test.csv").write_text("text,label\nthe fox,b\n")
     assert not load_examples(own, "test", bert_like(), may_lack_labels=True).unlabelled
-    answer = {"question": "who ?", "context": "the fox", "answers": {"answer_start": [4], "text": ["fox"]}}
-    for split in ("train", "test"):
-        (tmp_path / f"qa/{split}.jsonl").parent.mkdir(exist_ok=True)
-        (tmp_path / f"qa/{split}.jsonl").write_text(json.dumps(answer) + "\n")
-        del answer["answers"]
-        answer |= {"answers": {"answer_start": [4], "text": ["fox"]}} if split == "test" else {}
-    own = OwnData(str(tmp_path / "qa"), "question_answering")
+    answers = {"answers": {"answer_start": [4], "text": ["fox"]}}
+    (tmp_path / "qa").mkdir()
+    for split, more in (("train", answers), ("test", {})):
+        row = {"question": "who ?", "context": "the fox", **more}
+        (tmp_path / f"qa/{split}.jsonl").write_text(json.dumps(row) + "\n")
+    own = OwnData(str(tmp_path / "qa"), "question_answering", validation_share=None)
     with pytest.raises(ValueError, match=r"'test', has no labels \(nothing in 'answers'\), .* name another split$"):
         load_examples(own, "test", bert_like(), may_lack_labels=True)
