@@ -163,9 +163,7 @@ def evaluate(
         str | None,
         typer.Option(help="Measure a task, such as mrpc, or the data of a YAML file, instead of a run's causal LMs."),
     ] = None,
-    split: Annotated[
-        str, typer.Option(help="The split to use; of own rows without labels only predictions are written.")
-    ] = "validation",
+    split: Annotated[str, typer.Option(help="The split; of own rows without labels, only predictions.")] = "validation",
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest row of the task in tokens.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder to write; default: the model's evaluations.", callback=at_home)

@@ -69,8 +69,7 @@ def evaluate_task(
             `overlapping_rows`. Rows do not overlap if it is not given.
         one_mask_a_row: For texts of a masked LM: mask one token per row, every token once; see `one_mask_each`.
             Otherwise 15 % of the tokens are masked, as in training.
-        unlabelled: Whether the predictions alone are written of rows of own data that have no labels, which otherwise
-            are refused.
+        unlabelled: Whether own rows may lack labels, of which the predictions alone are then written.
         overwrite: Whether to replace another measurement of the same name.
         tell: Receives one line for each measurement.
 
@@ -79,19 +78,16 @@ def evaluate_task(
             holds another measurement, or the run is begun anew meanwhile.
     """
     wanted, processes = EvaluationTask.of(task).as_trained_on(task, data_trained_on(origin)), all_processes()
-    wanted.check_split(split)
-    _check_scoring(wanted, stride, one_mask_a_row)
+    _check(wanted, split, stride, one_mask_a_row)
     run, folder, subjects = StaysTheSame(origin), evaluation_folder(origin, out), list(subjects_of(origin, wanted))
     chosen = {"limit": limit, "max_length": max_length, "stride": stride, "one_mask_a_row": one_mask_a_row or None}
-    facts = {"task": wanted.name, "split": split} | {key: it for key, it in chosen.items() if it is not None}
-    facts |= {"data": wanted.settings()} | ({} if out is None else {"of": origin_of(origin)})
+    facts = _facts(wanted, split, chosen) | ({} if out is None else {"of": origin_of(origin)})
     files, rows = files_for([name for name, _, _ in subjects], facts, folder, overwrite=overwrite), []
     for name, model, tokenizer in subjects:
         allowed = min(tokenizer.model_max_length, most_tokens(model.model))
         fitted = wanted.for_labels_of(label_names(model))
         examples = fitted.load(split, tokenizer, limit, max_length, allowed, may_lack_labels=unlabelled)
-        examples = examples.in_label_order(label_names(model))
-        examples = _rescored(examples, tokenizer, stride, one_mask_a_row)
+        examples = _rescored(examples.in_label_order(label_names(model)), tokenizer, stride, one_mask_a_row)
         batches = evaluation_batches(examples, tokenizer, batch_size, masked=not one_mask_a_row)
         answers, metrics = measured(model, batches, examples, processes)
         known = {"model": name, **facts, **described(examples, answers), "metrics": metrics}
@@ -103,8 +99,15 @@ def evaluate_task(
     return rows
 
 
-def _check_scoring(task: EvaluationTask, stride: int | None, one_mask_a_row: bool) -> None:
-    """Refuses ways of scoring that the task does not have."""
+def _facts(task: EvaluationTask, split: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The data and the settings of a measurement, which its files hold."""
+    given = {key: value for key, value in chosen.items() if value is not None}
+    return {"task": task.name, "split": split, **given, "data": task.settings()}
+
+
+def _check(task: EvaluationTask, split: str, stride: int | None, one_mask_a_row: bool) -> None:
+    """Refuses a split, and ways of scoring, that the task does not have."""
+    task.check_split(split)
     text = not (isinstance(task.given, OwnData) and task.given.kind in ("instructions", "chat"))
     faults = []
     if stride is not None and (task.kind != "causal_lm" or not text or task.name in ("instruct", "planted_lm")):

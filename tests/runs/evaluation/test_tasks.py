@@ -27,7 +27,7 @@ from tests.tiny import tiny
 CONTEXT = " ".join([WORDS] * 3)
 
 
-def _checkpoint(folder: Path, kind, labels: dict[int, str] | None = None, architecture: str = "bert") -> Path:
+def checkpoint(folder: Path, kind, labels: dict[int, str] | None = None, architecture: str = "bert") -> Path:
     model, tokenizer = tiny(architecture, kind, labels=2), bert_like()
     model.resize_token_embeddings(len(tokenizer))
     if labels is not None:
@@ -44,7 +44,7 @@ def test_a_checkpoint_is_measured_and_every_figure_can_be_computed_again(
     rows = [f"{number % 2}\t1\t2\tthe fox ran {number}\ta dog sat" for number in range(9)]
     table.write_text("\n".join(["Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", *rows]) + "\n")
     monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
-    folder = _checkpoint(tmp_path / "model", "classification", {0: "not_equivalent", 1: "equivalent"})
+    folder = checkpoint(tmp_path / "model", "classification", {0: "not_equivalent", 1: "equivalent"})
     found = CliRunner().invoke(
         app, ["evaluate", str(folder), "--task", "mrpc", "--split", "validation", "--max-length", "32"]
     )
@@ -71,7 +71,7 @@ def test_predictions_do_not_depend_on_the_other_rows_of_a_batch_whatever_side_a_
 
 
 def test_rows_are_cut_to_what_a_model_takes_that_counts_positions_from_padding(tmp_path: Path) -> None:
-    folder, data = _checkpoint(tmp_path / "model", "classification", None, "roberta"), tmp_path / "data.jsonl"
+    folder, data = checkpoint(tmp_path / "model", "classification", None, "roberta"), tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps({"text": f"{CONTEXT} " * 9, "label": label}) + "\n" for label in (0, 1)))
     block = {"path": str(data), "kind": "classification", "splits": {"train": str(data), "validation": str(data)}}
     (tmp_path / "task.yaml").write_text(json.dumps(block))
@@ -88,7 +88,7 @@ def test_answers_are_measured_over_windows(tmp_path: Path, monkeypatch: pytest.M
     ]
     file.write_text(json.dumps({"data": [{"paragraphs": [{"context": CONTEXT, "qas": asked}]}]}))
     monkeypatch.setenv("CAUSALKD_DATA", str(tmp_path / "data"))
-    folder = _checkpoint(tmp_path / "model", "question_answering")
+    folder = checkpoint(tmp_path / "model", "question_answering")
     (row,) = evaluate_task(folder, "squad", limit=2, max_length=20, out=tmp_path / "out")
     assert row["predictions"] == 2 and row["examples"] > 4 and row["lost"] == 0
     table = Dataset.from_parquet(str(tmp_path / "out/model-squad-validation-limit2-length20.parquet"))
@@ -142,7 +142,7 @@ def test_stored_predictions_give_the_metric_of_every_kind(tmp_path: Path, kind: 
         model.resize_token_embeddings(len(tokenizer))
         HookedModel(model, tokenizer, task=kind, role="student").save_pretrained(folder)
     else:
-        _checkpoint(folder, kind, {0: "B-x", 1: "O"} if kind == "token_classification" else None)
+        checkpoint(folder, kind, {0: "B-x", 1: "O"} if kind == "token_classification" else None)
     (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
     found = table["label_log_probability" if kind == "causal_lm" else "prediction"][:]
@@ -169,7 +169,7 @@ def test_ones_own_data_are_measured_by_a_file_with_labels_in_the_models_order(tm
     )
     file = tmp_path / "mine.yaml"
     file.write_text(f"data: {{path: {tmp_path}/mine.csv, kind: classification, splits: {{test: train}}}}")
-    folder = _checkpoint(tmp_path / "model", "classification", {0: "Yes", 1: "No"})
+    folder = checkpoint(tmp_path / "model", "classification", {0: "Yes", 1: "No"})
     (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
     assert (row["task"], row["examples"]) == ("mine", 8)
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
@@ -186,7 +186,7 @@ def test_f1_is_of_the_second_class_of_the_data_whatever_the_order_of_the_model(
     file = tmp_path / "mine.yaml"
     block = "kind: classification, splits: {test: train}, metrics: [f1, accuracy]"
     file.write_text(f"data: {{path: {tmp_path}/mine.csv, {block}}}")
-    folder = _checkpoint(tmp_path / "model", "classification", dict(enumerate(names)))
+    folder = checkpoint(tmp_path / "model", "classification", dict(enumerate(names)))
     (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
     gold, predicted = table["label"][:], table["prediction"][:]
@@ -223,7 +223,7 @@ def test_several_labels_a_row_are_stored_as_names(tmp_path: Path) -> None:
     file.write_text(
         f"data: {{path: {tmp_path}/mine.csv, kind: multi_label, columns: {columns}, splits: {{test: train}}}}"
     )
-    folder = _checkpoint(tmp_path / "model", "multi_label", {0: "rude", 1: "long"})
+    folder = checkpoint(tmp_path / "model", "multi_label", {0: "rude", 1: "long"})
     (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out")
     table = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
     gold, found = ([["rude" in row, "long" in row] for row in table[name]] for name in ("label", "prediction"))
@@ -252,7 +252,7 @@ def test_text_is_scored_with_overlapping_rows_or_mask_by_mask(tmp_path: Path) ->
 
 
 def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_path: Path) -> None:
-    folder = _checkpoint(tmp_path / "model", "classification", {0: "a", 1: "b"})
+    folder = checkpoint(tmp_path / "model", "classification", {0: "a", 1: "b"})
     (tmp_path / "other").mkdir()
     rows = "".join(f"fox {number},{'ab'[number % 2]}\n" for number in range(9))
     (tmp_path / "rows.csv").write_text(f"text,label\n{rows}")
@@ -279,40 +279,3 @@ def test_what_was_measured_on_fewer_rows_is_beside_what_was_measured_on_all(tmp_
         evaluate_task(folder, *asked[1:])
     (row,) = evaluate_task(folder, *asked[1:], overwrite=True)
     assert row["data"]["max_length"] == 4
-
-
-UNLABELLED: dict[str, tuple[list[dict], dict]] = {
-    "classification": (
-        [{"text": f"the fox {n}", "label": ("no", "yes")[n % 2]} for n in range(8)],
-        {0: "yes", 1: "no"},
-    ),
-    "regression": ([{"text": f"the fox {n}", "label": n / 2} for n in range(8)], {}),
-    "multi_label": ([{"text": f"the fox {n}", "labels": ["a", "b"][n % 3 :]} for n in range(8)], {0: "a", 1: "b"}),
-    "token_classification": (
-        [{"words": ["the", "fox"], "tags": ["O", "B-x"]}, {"words": ["a", "dog", "ran"], "tags": ["O", "B-x", "O"]}]
-        * 4,
-        {0: "B-x", 1: "O"},
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", UNLABELLED)
-def test_of_rows_without_labels_the_predictions_are_those_of_the_same_rows_with_them(tmp_path: Path, kind: Any) -> None:
-    rows, labels = UNLABELLED[kind]
-    (label,) = set(rows[0]) & {"label", "labels", "tags"}
-    bare = [{key: value for key, value in row.items() if key != label} for row in rows]
-    for split, some in (("train", rows), ("validation", rows), ("test", bare)):
-        (tmp_path / f"data/{split}.jsonl").parent.mkdir(exist_ok=True)
-        (tmp_path / f"data/{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
-    file, told = tmp_path / "mine.yaml", []
-    file.write_text(f"{{path: {tmp_path}/data, kind: {kind}}}")
-    folder = _checkpoint(tmp_path / "model", kind, labels or None)
-    with pytest.raises(ValueError, match=r"the split 'test', has no labels \(nothing in '.*'\), so nothing can be"):
-        evaluate_task(folder, str(file), "test", out=tmp_path / "out")
-    evaluate_task(folder, str(file), "validation", out=tmp_path / "out")
-    (row,) = evaluate_task(folder, str(file), "test", out=tmp_path / "out", unlabelled=True, tell=told.append)
-    assert row["metrics"] == {} and "mine/test  no labels, so nothing is measured; the predictions are in " in told[0]
-    found = Dataset.from_parquet(str(tmp_path / "out/model-mine-test.parquet"))
-    with_labels = Dataset.from_parquet(str(tmp_path / "out/model-mine-validation.parquet"))
-    assert not any(name.startswith("label") for name in found.column_names)
-    assert found["prediction"][:] == with_labels["prediction"][:]
