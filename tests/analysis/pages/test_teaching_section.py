@@ -11,9 +11,10 @@ ROWS = [
 def test_a_figure_for_each_question() -> None:
     figures, _ = zip(*teaching_figures(example_teaching(), ROWS), strict=True)
     assert len(figures) == 3
-    shares, accuracy = (figure().axes[0] for figure in figures[1:])
-    assert [text.get_text() for text in shares.get_legend().get_texts()] == ["atkd"]  # of kd not both terms are logged
-    assert [label.get_text() for label in accuracy.get_xticklabels()] == ["kd\nn = 40/10", "atkd\nn = 40/0"]
+    shares, accuracy = (figure() for figure in figures[1:])
+    (legend,) = shares.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["atkd"]  # of kd not both terms are logged
+    assert [label.get_text() for label in accuracy.axes[0].get_xticklabels()] == ["kd\nn = 40/10", "atkd\nn = 40/0"]
 
 
 def test_without_logged_terms_the_course_is_left_out() -> None:
