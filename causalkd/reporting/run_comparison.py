@@ -112,10 +112,10 @@ def _tolerance(report: VerificationReport) -> str:
     return "none" if tolerance is None else f"{tolerance:g}"
 
 
-def _depths(report: VerificationReport) -> str:
-    """The layers of both models that were measured."""
+def _last_layers(report: VerificationReport) -> str:
+    """The last layer of each model that was measured, which need not be its last one."""
     found = [site_layers(report.alignment, row) for row in report.interchange]
-    teacher, student = (max((each[model][-1] for each in found), default=-1) + 1 for model in (0, 1))
+    teacher, student = (max((each[model][-1] for each in found), default="none") for model in (0, 1))
     return f"teacher {teacher}, student {student}"
 
 
@@ -140,7 +140,7 @@ def _warnings(reports: Mapping[str, VerificationReport]) -> list[str]:
     said = {
         "teachers": {run: f"{r.teacher.name}, {number(r.teacher.task_metric)}" for run, r in reports.items()},
         "tasks": {run: f"{r.teacher.task} scored by {r.teacher.metric}" for run, r in reports.items()},
-        "depths": {run: _depths(r) for run, r in reports.items()},
+        "last measured layers": {run: _last_layers(r) for run, r in reports.items()},
         "alignments": {run: r.alignment.name for run, r in reports.items()},
         "held-out rows": {run: _held_out(r) for run, r in reports.items()},
         "seeds of the held-out pairs": {run: str(r.environment.seed) for run, r in reports.items()},

@@ -45,7 +45,6 @@ def search_run(
     chosen = _chosen(run, student, seed)
     if rank is not None:
         check_rank(chosen.model, component, rank)
-    run.folder.found.unlink(missing_ok=True)  # the file of an earlier search
     first = run.alignment.pairs[0]
     alignment = run.alignment.model_copy(update={"pairs": (first,)})
     rows = (replace(run, data=replace(run.data, heldout=run.data.train)), run)
@@ -65,6 +64,8 @@ def search_run(
         found = learn_subspaces(run.teacher, chosen.model, found, pairs, heldout, rank=rank, seed=chosen.seed)
     if any(proposal.supported for proposal in found.proposals):
         write_whole(run.folder.found, found.alignment().to_yaml())
+    else:
+        run.folder.found.unlink(missing_ok=True)  # that of an earlier search, which stays until this one has ended
     return found
 
 

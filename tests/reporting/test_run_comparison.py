@@ -31,7 +31,9 @@ def test_runs_that_differ_in_what_they_are_measured_by_say_so():
 def test_only_sites_that_both_measured_are_compared():
     shallow, deep = example_report(layers=(4, 2)), example_report(layers=(6, 3))
     text = compare({"a": shallow, "b": deep})
-    assert "The runs differ in their depths: a has teacher 4, student 2; b has teacher 6, student 3." in text
+    assert (
+        "The runs differ in their last measured layers: a has teacher 3, student 1; b has teacher 5, student 2." in text
+    )
     assert "Compared at the 8 sites that every run measured; left out are 10 of b." in text
     # At untrained ones that can say something: the last block of `a` does not reach its output.
     assert [line.split()[-1].split("/")[1] for line in text.splitlines()[-5:-1]] == ["3", "3", "5", "5"]
@@ -45,7 +47,9 @@ def test_a_pair_of_several_layers_is_measured_at_all_of_them_and_is_not_one_of_f
     several = dataclasses.replace(whole, interchange=own)
     single = dataclasses.replace(several, alignment=whole.alignment.model_copy(update={"pairs": (cut,)}))
     text = compare({"a": several, "b": single})
-    assert "The runs differ in their depths: a has teacher 4, student 2; b has teacher 3, student 2." in text
+    assert (
+        "The runs differ in their last measured layers: a has teacher 3, student 1; b has teacher 2, student 1." in text
+    )
     assert "Compared at the 0 sites that every run measured; left out are 1 of a, 1 of b." in text
     more = dataclasses.replace(several, interchange=(*own, dataclasses.replace(own[0], pair="grid:a", aligned=False)))
     assert "Compared at the one site that every run measured; left out is 1 of b." in compare({"a": several, "b": more})

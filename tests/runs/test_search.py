@@ -67,3 +67,16 @@ def test_what_is_not_in_the_run_is_refused(copied: Path) -> None:
         search_run(copied, student="ditto")
     with pytest.raises(ValueError, match=r"seed 7 is not in this run; its seeds are \[0\]"):
         search_run(copied, seed=7)
+
+
+def test_the_file_of_an_earlier_search_stays_until_the_next_one_has_ended(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> Search:
+        raise KeyboardInterrupt
+
+    (copied / "found_alignment.yaml").write_text("an earlier one")
+    monkeypatch.setattr(module, "search", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search_run(copied, student="diito")
+    assert (copied / "found_alignment.yaml").read_text() == "an earlier one"
